@@ -1,0 +1,1 @@
+"""Notes in, chunks out: sources, cleaning, chunking and the store."""

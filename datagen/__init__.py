@@ -1,0 +1,1 @@
+"""Chunks in, training records out: knowledge graphs, matching, expansion, annotators, the synthetic hospital."""

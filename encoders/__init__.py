@@ -1,0 +1,1 @@
+"""Text in, vectors out: the encoder, its training and its export."""

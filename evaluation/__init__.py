@@ -1,0 +1,1 @@
+"""Hits in, numbers out: benchmarks, retrievers, metrics, runs and the report."""

@@ -1,0 +1,1 @@
+"""One thin file per job, run as `python -m ray_jobs.<job>`."""
