@@ -1,0 +1,97 @@
+"""The encoder: a transformer, its tokenizer and a spec. One class for every variant; what differs is data."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch.nn import functional as F
+
+from encoders.pooling import POOLINGS
+from encoders.spec import EncoderSpec, fingerprint, read_spec, resolve, write_spec
+
+ENCODE_BATCH = 32
+Progress = Callable[[int, int], None]
+
+
+class Encoder(torch.nn.Module):
+    """Text in, vectors out. `spec` says how; `fingerprint` names weights + tokenizer + spec."""
+
+    number_format = "fp32"
+
+    def __init__(self, transformer: Any, tokenizer: Any, spec: EncoderSpec, fingerprint: str) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.tokenizer = tokenizer
+        self.spec = spec
+        self.fingerprint = fingerprint
+
+    @classmethod
+    def load(cls, name: str) -> "Encoder":
+        """Load `bundled` or a folder in sentence-transformers layout, in evaluation mode.
+
+        Raises ValueError naming the file when the folder is incomplete.
+        """
+        folder = resolve(name)
+        spec = read_spec(folder)
+        transformers.utils.logging.disable_progress_bar()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        transformer = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
+        return cls(transformer, tokenizer, spec, fingerprint(folder, spec)).eval()
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder as plain sentence-transformers and this project both load it."""
+        self.transformer.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        self.fingerprint = write_spec(folder, self.spec)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Vectors (n, dimension) of padded token ids (n, t) and their mask (n, t)."""
+        hidden = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        pooled = POOLINGS[self.spec.pooling].pool(hidden, attention_mask)
+        return F.normalize(pooled, dim=-1) if self.spec.normalised else pooled
+
+    def tokenize(self, texts: Sequence[str], kind: str, max_tokens: int | None = None) -> list[list[int]]:
+        """Token ids of queries or passages: prefix added, cut at the spec's length or at `max_tokens`."""
+        spec = self.spec
+        prefix, limit = (
+            (spec.query_prefix, spec.max_query_tokens)
+            if kind == "query"
+            else (spec.passage_prefix, spec.max_passage_tokens)
+        )
+        limit = min(limit, max_tokens or limit)
+        return self.tokenizer([prefix + text for text in texts], truncation=True, max_length=limit)["input_ids"]
+
+    def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Padded ids (n, longest) and mask (n, longest) on the model's device."""
+        longest = max(map(len, token_ids))
+        ids = torch.full((len(token_ids), longest), self.tokenizer.pad_token_id)
+        mask = torch.zeros((len(token_ids), longest), dtype=torch.long)
+        for row, tokens in enumerate(token_ids):
+            ids[row, : len(tokens)] = torch.as_tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        return ids.to(self.transformer.device), mask.to(self.transformer.device)
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Query vectors, float32 (n, dimension)."""
+        return self._encode(texts, "query", progress)
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Passage vectors, float32 (n, dimension)."""
+        return self._encode(texts, "passage", progress)
+
+    @torch.inference_mode()
+    def _encode(self, texts: Sequence[str], kind: str, progress: Progress | None) -> np.ndarray:
+        vectors = np.empty((len(texts), self.spec.dimension), dtype=np.float32)
+        token_ids = self.tokenize(texts, kind) if texts else []
+        # Similar lengths share a batch, so little of it is padding.
+        order = sorted(range(len(texts)), key=lambda i: -len(token_ids[i]))
+        for start in range(0, len(order), ENCODE_BATCH):
+            rows = order[start : start + ENCODE_BATCH]
+            batch = self.pad([token_ids[i] for i in rows])
+            vectors[rows] = self(*batch).float().cpu().numpy()
+            if progress:
+                progress(start + len(rows), len(texts))
+        return vectors
