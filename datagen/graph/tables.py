@@ -1,0 +1,142 @@
+"""A knowledge graph as four Arrow tables; every reader yields these, whatever its source looks like."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+CONCEPTS_SCHEMA = pa.schema(
+    [
+        pa.field("concept_id", pa.string(), nullable=False),
+        pa.field("preferred_term", pa.string(), nullable=False),
+        pa.field("semantic_types", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+SCOPES = ("exact", "abbreviation", "narrow", "broad", "related")
+"""How close a term is to its concept, closest first; terms of a concept are listed in this order."""
+
+TERMS_SCHEMA = pa.schema(
+    [
+        pa.field("concept_id", pa.string(), nullable=False),
+        pa.field("term", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("scope", pa.string(), nullable=False),
+    ]
+)
+"""The names of a concept beside its preferred term. `language` is an ISO 639-1 code, `scope` one of `SCOPES`."""
+
+IS_A_SCHEMA = pa.schema(
+    [pa.field("child", pa.string(), nullable=False), pa.field("parent", pa.string(), nullable=False)]
+)
+
+RELATIONS_SCHEMA = pa.schema(
+    [
+        pa.field("head", pa.string(), nullable=False),
+        pa.field("type", pa.string(), nullable=False),
+        pa.field("tail", pa.string(), nullable=False),
+    ]
+)
+
+_SCHEMAS = {
+    "concepts": CONCEPTS_SCHEMA,
+    "terms": TERMS_SCHEMA,
+    "is_a": IS_A_SCHEMA,
+    "relations": RELATIONS_SCHEMA,
+}
+
+
+@dataclass(frozen=True)
+class KnowledgeGraph:
+    """Concepts, their names, their is_a hierarchy and their other relations; checked when made.
+
+    Raises ValueError, naming the concept, for a duplicate concept, a reference to a concept that is not there,
+    an unknown scope, or an is_a cycle.
+    """
+
+    concepts: pa.Table
+    terms: pa.Table
+    is_a: pa.Table
+    relations: pa.Table
+
+    def __post_init__(self) -> None:
+        for name, schema in _SCHEMAS.items():
+            if getattr(self, name).schema != schema:
+                raise ValueError(f"graph table '{name}' must have the columns {', '.join(schema.names)}")
+        ids = self.concepts["concept_id"]
+        _refuse_duplicates(ids)
+        for table, column in (
+            ("terms", "concept_id"),
+            ("is_a", "child"),
+            ("is_a", "parent"),
+            ("relations", "head"),
+            ("relations", "tail"),
+        ):
+            _refuse_unknown(getattr(self, table)[column], ids, f"{table}.{column}", "concept")
+        _refuse_unknown(self.terms["scope"], pa.array(SCOPES), "terms.scope", "scope")
+        _refuse_cycle(self.is_a, ids)
+
+    @classmethod
+    def from_rows(
+        cls,
+        concepts: Iterable[Sequence[Any]],
+        terms: Iterable[Sequence[Any]] = (),
+        is_a: Iterable[Sequence[Any]] = (),
+        relations: Iterable[Sequence[Any]] = (),
+    ) -> "KnowledgeGraph":
+        """A graph from rows in the order of the schemas' columns."""
+        return cls(
+            _table(concepts, CONCEPTS_SCHEMA),
+            _table(terms, TERMS_SCHEMA),
+            _table(is_a, IS_A_SCHEMA),
+            _table(relations, RELATIONS_SCHEMA),
+        )
+
+
+def concatenate(graphs: Sequence[KnowledgeGraph]) -> KnowledgeGraph:
+    """One graph that holds all of `graphs` side by side; their concept ids must be distinct."""
+    return KnowledgeGraph(**{name: pa.concat_tables([getattr(graph, name) for graph in graphs]) for name in _SCHEMAS})
+
+
+def _table(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.table(arrays, schema=schema)
+
+
+def _refuse_duplicates(ids: pa.ChunkedArray) -> None:
+    if pc.count_distinct(ids).as_py() != len(ids):
+        counts = pc.value_counts(ids)
+        repeated = counts.filter(pc.greater(counts.field("counts"), 1))
+        raise ValueError(f"concept {repeated[0]['values'].as_py()} is defined more than once; make its id unique")
+
+
+def _refuse_unknown(column: pa.ChunkedArray, known: pa.Array, where: str, what: str) -> None:
+    unknown = column.filter(pc.invert(pc.is_in(column, value_set=known)))
+    if len(unknown):
+        raise ValueError(f"{where} names the unknown {what} {unknown[0].as_py()}; define it or remove the row")
+
+
+def _refuse_cycle(is_a: pa.Table, ids: pa.ChunkedArray) -> None:
+    """Peel off the edges to concepts without parents, level by level; what cannot be peeled leads into a cycle."""
+    child = pc.index_in(is_a["child"], value_set=ids).to_numpy()
+    parent = pc.index_in(is_a["parent"], value_set=ids).to_numpy()
+    while len(child):
+        has_parent = np.zeros(len(ids), bool)
+        has_parent[child] = True
+        remaining = has_parent[parent]
+        if remaining.all():
+            raise ValueError(f"is_a goes in a cycle: {_cycle(child, parent, ids)}; remove one of these statements")
+        child, parent = child[remaining], parent[remaining]
+
+
+def _cycle(child: np.ndarray, parent: np.ndarray, ids: pa.ChunkedArray) -> str:
+    parent_of = dict(zip(child.tolist(), parent.tolist(), strict=True))
+    path = [int(child[0])]
+    while parent_of[path[-1]] not in path:
+        path.append(parent_of[path[-1]])
+    path.append(parent_of[path[-1]])
+    return " is_a ".join(ids[concept].as_py() for concept in path[path.index(path[-1]) :])
