@@ -1,0 +1,19 @@
+"""One local Ray for all tests that need it, in a temporary folder of its own and stopped at the end."""
+
+import shutil
+import tempfile
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def local_ray():
+    import ray
+
+    # Unix socket paths are short: pytest's own temporary folder would be too long.
+    temporary = tempfile.mkdtemp(prefix="drehr-ray-")
+    ray.init(num_cpus=8, include_dashboard=False, _temp_dir=temporary, log_to_driver=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield temporary
+    ray.shutdown()
+    shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,57 @@
+"""One raw row to one row of the note table, or the reason why not."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from corpus.sources.base import BadRow
+
+REQUIRED = ("note_id", "patient_id", "text")
+_TEXTS = ("encounter_id", "note_type", "source")
+
+
+def parse_note(raw: dict[str, Any], source: str) -> dict[str, Any] | BadRow:
+    """A row of `corpus.tables.NOTE_SCHEMA`; `source` names it where the row does not.
+
+    Whole numbers are taken as ids; a time without a zone is taken as UTC; `version` is 1 where absent.
+    """
+    note: dict[str, Any] = {}
+    for column in REQUIRED:
+        value = raw.get(column)
+        if column != "text" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if value is None or value == "" or (isinstance(value, str) and not value.strip()):
+            return BadRow("missing_value", column)
+        if not isinstance(value, str):
+            return BadRow("wrong_type", column)
+        note[column] = value
+    for column in _TEXTS:
+        value = raw.get(column)
+        if value is not None and not isinstance(value, str | int):
+            return BadRow("wrong_type", column)
+        note[column] = None if value is None else str(value)
+    note["note_type"] = note["note_type"] or "unknown"
+    note["source"] = note["source"] or source
+    version = raw.get("version", 1)
+    if not isinstance(version, int):
+        return BadRow("wrong_type", "version")
+    note["version"] = version
+    time = _parse_time(raw.get("note_time"))
+    if isinstance(time, BadRow):
+        return time
+    note["note_time"] = time
+    return note
+
+
+def _parse_time(value: Any) -> datetime | BadRow | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return BadRow("not_a_time", "note_time")
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime):
+        return BadRow("wrong_type", "note_time")
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

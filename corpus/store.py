@@ -1,0 +1,74 @@
+"""The store: Lance tables in one folder. `notes` is the truth; `chunks` and `vectors/<fingerprint>` derive from it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+
+from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA
+
+
+def vector_schema(dimension: int) -> pa.Schema:
+    """One row a chunk: its id, the version of its note and its vector, float32 (dimension,)."""
+    return pa.schema(
+        [
+            pa.field("chunk_id", pa.string(), nullable=False),
+            pa.field("version", pa.int64(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+        ]
+    )
+
+
+class Store:
+    """A folder with `notes.lance`, `chunks.lance` and `vectors/<fingerprint>.lance`."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def notes(self) -> lance.LanceDataset:
+        """The note table. Raises FileNotFoundError when the store is not there."""
+        return self._open(self.notes_path)
+
+    def chunks(self) -> lance.LanceDataset:
+        """The chunk table. Raises FileNotFoundError when the store is not there."""
+        return self._open(self.chunks_path)
+
+    def vectors(self, fingerprint: str) -> lance.LanceDataset:
+        """The vectors of one encoder. Raises FileNotFoundError when that encoder has not encoded this store."""
+        return self._open(self.vectors_path(fingerprint))
+
+    @property
+    def notes_path(self) -> Path:
+        return self.folder / "notes.lance"
+
+    @property
+    def chunks_path(self) -> Path:
+        return self.folder / "chunks.lance"
+
+    def vectors_path(self, fingerprint: str) -> Path:
+        return self.folder / "vectors" / f"{fingerprint}.lance"
+
+    def write_notes(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Replace the note table in one commit."""
+        self._write(self.notes_path, NOTE_SCHEMA, batches)
+
+    def write_chunks(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Replace the chunk table in one commit."""
+        self._write(self.chunks_path, CHUNK_SCHEMA, batches)
+
+    def write_vectors(self, fingerprint: str, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
+        """Replace the vectors of one encoder in one commit."""
+        self._write(self.vectors_path(fingerprint), vector_schema(dimension), batches)
+
+    def _open(self, path: Path) -> lance.LanceDataset:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: not there; run the job that writes it first")
+        return lance.dataset(path)
+
+    @staticmethod
+    def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        reader = pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
+        # Row ids that survive compaction cannot be switched on later.
+        lance.write_dataset(reader, path, schema=schema, mode="overwrite", enable_stable_row_ids=True)
