@@ -19,8 +19,12 @@ ENGLISH_WORDS = set(
 
 
 @cache
+def data() -> dict[str, Any]:
+    return yaml.load((files("datagen") / "graph/builtin.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
+
+
 def concepts() -> list[dict[str, Any]]:
-    return yaml.safe_load((files("datagen") / "graph/builtin.yaml").read_text())["concepts"]
+    return data()["concepts"]
 
 
 def terms(concept: dict[str, Any]) -> list[str]:
@@ -33,7 +37,7 @@ def test_every_type_is_covered() -> None:
 
 
 def test_sources_are_named() -> None:
-    assert yaml.safe_load((files("datagen") / "graph/builtin.yaml").read_text())["sources"]
+    assert data()["sources"]
 
 
 def test_ids_are_unique_and_carry_their_type() -> None:
