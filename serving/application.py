@@ -1,0 +1,120 @@
+"""The Serve applications: one per release (encoder and shards), and the stable ingress that points at one of them."""
+
+from pathlib import Path
+from time import sleep
+
+from pydantic import BaseModel, Field
+from ray import serve
+from ray.serve import Application
+from ray.serve.schema import LoggingConfig
+
+from serving.encoder_deployment import EncoderSettings, bind_encoder
+from serving.ingress import Ingress
+from serving.release import ReleaseManifest, encoder_name, read_manifest
+from serving.router import RouterSettings
+from serving.shard_deployment import ShardSettings, bind_shard
+
+INGRESS = "search"
+RELEASE_PREFIX = "release-"
+# Serve's access log prints paths, and a path can hold a patient id.
+LOGGING = LoggingConfig(enable_access_log=False)
+
+
+class ReleaseSettings(BaseModel):
+    """Which release to serve."""
+
+    path: Path
+
+
+class HttpSettings(BaseModel):
+    """Where Serve listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, gt=0, lt=65536)
+
+
+class IngressSettings(BaseModel):
+    """Resources of the ingress replicas."""
+
+    num_cpus: float = 0.1
+    max_replicas: int = Field(default=1, gt=0)
+    max_ongoing_requests: int = Field(default=128, gt=0)
+
+
+class ServeSettings(BaseModel):
+    """The search service."""
+
+    release: ReleaseSettings
+    http: HttpSettings = HttpSettings()
+    ingress: IngressSettings = IngressSettings()
+    router: RouterSettings = RouterSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    shard: ShardSettings = ShardSettings()
+
+
+class ReleaseRoot:
+    """The root of a release's application: it holds the encoder and the shards together and describes them."""
+
+    def __init__(self, manifest: ReleaseManifest, *members: object) -> None:
+        self._manifest = manifest
+
+    async def describe(self) -> ReleaseManifest:
+        """The release's manifest."""
+        return self._manifest
+
+
+def release_application(settings: ServeSettings) -> Application:
+    """Encoder and shards of the release, under a root. Raises ValueError when the release cannot be served."""
+    release = settings.release.path.resolve()
+    manifest = read_manifest(release)
+    encoder_name(release, manifest)
+    members = [bind_encoder(release, settings.encoder)]
+    members += [bind_shard(release, number, settings.shard) for number in range(len(manifest.shards))]
+    root = serve.deployment(name="root", ray_actor_options={"num_cpus": 0})(ReleaseRoot)
+    return root.bind(manifest, *members)
+
+
+def ingress_application(settings: ServeSettings, release: str) -> Application:
+    """The ingress, pointing at the application `release`."""
+    deployment = serve.deployment(
+        name="ingress",
+        ray_actor_options={"num_cpus": settings.ingress.num_cpus},
+        autoscaling_config={"min_replicas": 1, "max_replicas": settings.ingress.max_replicas},
+        max_ongoing_requests=settings.ingress.max_ongoing_requests,
+        user_config={"application": release},
+    )(serve.ingress()(Ingress))
+    return deployment.bind(settings.router)
+
+
+def deploy(settings: ServeSettings) -> str:
+    """Bring the release to readiness, point the ingress at it, drain older releases; the service's base URL.
+
+    Needs a running Ray. Called again with another release it is an upgrade: the old one answers until the new one is
+    ready. Raises ValueError when the release cannot be served.
+    """
+    application = release_application(settings)
+    name = RELEASE_PREFIX + read_manifest(settings.release.path).id
+    serve.start(http_options=settings.http.model_dump(), logging_config=LOGGING)
+    try:
+        serve.run(application, name=name, route_prefix=None, logging_config=LOGGING)
+    except RuntimeError as error:
+        raise ValueError(f"{settings.release.path}: {_why(name) or error}") from None
+    serve.run(ingress_application(settings, name), name=INGRESS, logging_config=LOGGING)
+    old = [each for each in serve.status().applications if each.startswith(RELEASE_PREFIX) and each != name]
+    if old:
+        sleep(settings.router.deadline_s)  # No search that began in an old release is still running then.
+    for each in old:
+        serve.delete(each)
+    return f"http://{settings.http.host}:{settings.http.port}"
+
+
+def shutdown() -> None:
+    """Stop the service; Ray goes on."""
+    serve.shutdown()
+
+
+def _why(application: str) -> str | None:
+    """The error of the first replica of a failed application, if one says why."""
+    deployments = serve.status().applications[application].deployments.values()
+    errors = [line for each in deployments for line in each.message.splitlines() if "ValueError: " in line]
+    return errors[-1].partition("ValueError: ")[2] if errors else None

@@ -1,0 +1,67 @@
+"""The encoder as a Serve deployment: texts that arrive together become one batch."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from ray import serve
+from ray.serve import Application
+
+from encoders.encoder import Encoder
+from serving.release import encoder_name, read_manifest
+
+
+class EncoderSettings(BaseModel):
+    """Resources and batching of the encoder replicas."""
+
+    num_cpus: float = 0.5
+    """Logical CPUs a replica reserves with Ray; below 1 so that a laptop holds the whole service."""
+    threads: int = Field(default=2, gt=0)
+    """Torch threads of a replica."""
+    max_replicas: int = Field(default=1, gt=0)
+    max_batch_size: int = Field(default=32, gt=0)
+    """Requests (not texts) in one batch."""
+    batch_wait_s: float = Field(default=0.0, ge=0)
+    """0: what arrived during the last batch is the next one, and a lone query does not wait."""
+
+
+class EncoderDeployment:
+    """Query texts in, normalised vectors out."""
+
+    def __init__(self, release: str, settings: EncoderSettings) -> None:
+        torch.set_num_threads(settings.threads)
+        self._encoder = Encoder.load(encoder_name(Path(release), read_manifest(Path(release))))
+        self._encode_together = serve.batch(
+            max_batch_size=settings.max_batch_size, batch_wait_timeout_s=settings.batch_wait_s
+        )(self._encode_batch)
+
+    async def encode(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of unit length, shape (queries, dimension)."""
+        return await self._encode_together(list(queries))
+
+    async def ready(self) -> bool:
+        """True once the model is loaded: the constructor does that."""
+        return True
+
+    async def _encode_batch(self, requests: list[list[str]]) -> list[NDArray[np.float32]]:
+        texts = [text for request in requests for text in request]
+        vectors = await asyncio.to_thread(self._encoder.encode_queries, texts)
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        ends = np.cumsum([len(request) for request in requests])
+        return np.split(vectors, ends[:-1])
+
+
+def bind_encoder(release: Path, settings: EncoderSettings) -> Application:
+    """The encoder node of a release's application."""
+    deployment = serve.deployment(
+        name="encoder",
+        ray_actor_options={"num_cpus": settings.num_cpus},
+        autoscaling_config={"min_replicas": 1, "max_replicas": settings.max_replicas},
+        max_ongoing_requests=4 * settings.max_batch_size,
+        max_constructor_retry_count=2,
+    )(EncoderDeployment)
+    return deployment.bind(str(release), settings)

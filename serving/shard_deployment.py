@@ -1,0 +1,62 @@
+"""One shard as a Serve deployment of its own; its replicas are identical."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import faiss
+from pydantic import BaseModel, Field
+from ray import serve
+from ray.serve import Application
+
+from serving.shard import Candidates, Shard, ShardQuery
+
+
+class ShardSettings(BaseModel):
+    """Resources of each shard's replicas."""
+
+    num_cpus: float = 0.1
+    """Logical CPUs a replica reserves with Ray; below 1 so that a laptop holds the whole service."""
+    threads: int = Field(default=1, gt=0)
+    """FAISS threads of a replica."""
+    max_replicas: int = Field(default=1, gt=0)
+    max_ongoing_requests: int = Field(default=64, gt=0)
+    """Batches of queries a replica takes at once."""
+
+
+class ShardDeployment:
+    """Batches of queries in, candidates out; rows in, contents out. Loading checks the files."""
+
+    def __init__(self, release: str, number: int, settings: ShardSettings) -> None:
+        faiss.omp_set_num_threads(settings.threads)
+        self._shard = Shard.load(Path(release), number)
+
+    async def search(self, queries: Sequence[ShardQuery]) -> list[Candidates]:
+        """Candidates of each query."""
+        return await asyncio.to_thread(self._shard.search, queries)
+
+    async def fetch(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Contents of the rows."""
+        return await asyncio.to_thread(self._shard.fetch, rows)
+
+    async def ready(self) -> bool:
+        """True once the files are checked and loaded: the constructor does that."""
+        return True
+
+
+def shard_name(number: int) -> str:
+    """Name of the shard's deployment in its release's application."""
+    return f"shard-{number}"
+
+
+def bind_shard(release: Path, number: int, settings: ShardSettings) -> Application:
+    """A shard node of a release's application."""
+    deployment = serve.deployment(
+        name=shard_name(number),
+        ray_actor_options={"num_cpus": settings.num_cpus},
+        autoscaling_config={"min_replicas": 1, "max_replicas": settings.max_replicas},
+        max_ongoing_requests=settings.max_ongoing_requests,
+        max_constructor_retry_count=2,
+    )(ShardDeployment)
+    return deployment.bind(str(release), number, settings)
