@@ -18,7 +18,7 @@ DEFINITIONS = """\
 Multi-patient: all chunks are ranked for each query. 1-patient: the chunks of one note, for each query and note
 with a relevant chunk. MRR has no cut-off. By match type, the relevant chunks of other types are taken out of the
 ranking; `non-string` is every type but `string`; `unseen` is what training notes never held. `CliniQ NDCG@10`
-builds its ideal from the hits within the first 10 only, so it is higher than the standard one. Under CliniQ's
+builds its ideal from the hits within the first 10 only, so it is never below the standard one. Under CliniQ's
 rules notes with fewer than 5 chunks and notes whose chunks are all relevant are skipped. Run files hold the first
 1,000 chunks of each query."""
 
@@ -28,9 +28,10 @@ Rows = list[list[str]]
 def terminal_table(metrics: Mapping[str, Any], labels: Mapping[str, str] | None = None) -> Table:
     """The main table: a row for each retriever. `labels` maps specs to the names to print."""
     header, rows = _main(metrics, labels or {})
-    table = Table(title=f"{metrics['benchmark']}: retrievers compared")
+    # Without lines, and with headers broken before the cut-off, it fits a terminal of 80 columns.
+    table = Table(title=f"{metrics['benchmark']}: retrievers compared", box=None, pad_edge=False, collapse_padding=True)
     for at, column in enumerate(header):
-        table.add_column(column, justify="right" if at else "left")
+        table.add_column(column.replace("@", " @"), justify="right" if at else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

@@ -29,7 +29,10 @@ class Scores:
         self._computed: dict[Retriever, np.ndarray] = {}
 
     def of(self, retriever: Retriever) -> np.ndarray:
-        """The retriever's matrix, float32 (queries, chunks)."""
+        """The retriever's matrix, float32 (queries, chunks). Raises ValueError if a score is not finite."""
         if retriever not in self._computed:
-            self._computed[retriever] = retriever.score(self)
+            matrix = retriever.score(self)
+            if not np.isfinite(matrix).all():
+                raise ValueError(f"{retriever} gives scores that are not finite; is its encoder damaged?")
+            self._computed[retriever] = matrix
         return self._computed[retriever]

@@ -1,3 +1,4 @@
+import io
 import json
 
 import ir_measures
@@ -78,16 +79,20 @@ def test_run_files_of_different_retrievers_never_collide():
     assert all("/" not in name and len(name) < 200 for name in names)
 
 
-def test_the_terminal_table_shows_labels_and_leaves_out_absent_columns():
+def test_the_terminal_table_fits_80_columns_and_leaves_out_absent_ones():
     block = {"mrr": 0.5, "ndcg@10": 0.25, "recall@100": 1.0, "map": 0.125}
-    of = {"multi_patient": block | {"by_match_type": {}}, "single_patient": block}
-    metrics = {"benchmark": "tiny", "retrievers": {"dense:x": of}}
-    console = Console(width=200, record=True, quiet=False)
-    console.print(terminal_table(metrics, {"dense:x": "trained encoder"}))
-    text = console.export_text()
-    assert "trained encoder" in text
-    assert "0.1250" in text
-    assert "unseen" not in text
+
+    def shown(match_types):
+        of = {"multi_patient": block | {"by_match_type": match_types}, "single_patient": block}
+        console = Console(width=80, record=True, file=io.StringIO())
+        table = terminal_table({"benchmark": "tiny", "retrievers": {"dense:x": of}}, {"dense:x": "trained encoder"})
+        console.print(table)
+        return console.export_text()
+
+    without, full = shown({}), shown({"non-string": {"mrr": 0.75}, "unseen": {"mrr": 0.625}})
+    assert "unseen" not in without
+    for text in ("trained", "0.5000", "0.2500", "1.0000", "0.1250", "non-string", "0.7500", "unseen", "0.6250"):
+        assert text in full
 
 
 @pytest.mark.parametrize("retrievers", [[], ["nonsense"], ["bm25", "bm25"]])

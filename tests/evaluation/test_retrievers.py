@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.benchmark import read_benchmark
-from evaluation.retrievers import Scores, parse_retriever
+from evaluation.retrievers import Retriever, Scores, parse_retriever
 from evaluation.retrievers.bm25 import Bm25, words
 from evaluation.retrievers.dense import Dense
 from evaluation.retrievers.hybrid import Hybrid
@@ -61,3 +61,14 @@ def test_each_encoder_encodes_a_corpus_once_and_hybrid_is_the_convex_sum(write_b
 def test_a_missing_encoder_folder_is_named(write_benchmark, tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         Scores(read_benchmark(write_benchmark()), print).of(Dense(str(tmp_path / "nowhere")))
+
+
+def test_scores_that_are_not_finite_are_refused(write_benchmark):
+    class Broken(Retriever):
+        form = "broken"
+
+        def score(self, scores):
+            return np.full((2, 4), np.nan, dtype=np.float32)
+
+    with pytest.raises(ValueError, match="scores that are not finite"):
+        Scores(read_benchmark(write_benchmark()), print).of(Broken())
