@@ -34,20 +34,25 @@ def stage1_record(
     """The record of the graph terms matched in a chunk and of what the graph adds to them, sorted by term.
 
     `excluded_terms` (normalised) never become entities and are not expanded. `assertion_of(text, start, end)` judges
-    a mention; a term counts as asserted by its best mention: present before historical before the rest.
+    a mention; a term counts as asserted by its best mention: present before historical before the rest. No name of a
+    concept that is only denied is added.
     Returns None where nothing is left.
     """
+    graph = matcher.graph
     assertions: dict[str, str] = {}
+    denied: set[str] = set()
     for match in matcher.find(text):
         assertion = assertion_of(text, match.start, match.end)
-        if assertion in TRUE_ASSERTIONS and assertions.get(match.term) != "present":
+        if assertion not in TRUE_ASSERTIONS:
+            denied.add(match.term)
+        elif assertions.get(match.term) != "present":
             assertions[match.term] = assertion
-    graph = matcher.graph
     matched = [term for term in assertions if term not in excluded_terms]
+    unwanted = excluded_terms | _denied_names(graph, denied, assertions)
     entities = [
         _Entity(term, next(iter(concepts_named(graph, term)), ""), "match", assertions[term]) for term in matched
     ]
-    for added in expand(matched, chunk_id, graph, expansion, excluded_terms):
+    for added in expand(matched, chunk_id, graph, expansion, unwanted):
         entities.append(_Entity(added.term, added.concept, added.provenance, assertions[added.added_for]))
     return _record(chunk_id, text, sorted(_distinct(entities)), _true_concepts(graph, assertions))
 
@@ -79,6 +84,14 @@ def _distinct(entities: list[_Entity]) -> list[_Entity]:
     for entity in entities:
         first.setdefault(normalise(entity.term), entity)
     return list(first.values())
+
+
+def _denied_names(graph: BuiltGraph, denied: Iterable[str], asserted: Iterable[str]) -> frozenset[str]:
+    """All names of the concepts that `denied` terms stand for and no `asserted` term does."""
+    concepts = {concept for term in denied for concept in concepts_named(graph, term)}
+    if concepts:
+        concepts.difference_update(*(concepts_named(graph, term) for term in asserted))
+    return frozenset(name for concept in concepts for name in graph.terms_of(concept))
 
 
 def _true_concepts(graph: BuiltGraph, terms: Iterable[str]) -> list[str]:

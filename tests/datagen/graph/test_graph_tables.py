@@ -1,0 +1,56 @@
+import re
+
+import pytest
+
+from datagen.graph.tables import KnowledgeGraph, concatenate
+
+CONCEPTS = [("A", "alpha", ["finding"]), ("B", "beta", ["finding"]), ("C", "gamma", ["disease"])]
+
+
+def test_rows_become_the_four_tables():
+    graph = KnowledgeGraph.from_rows(CONCEPTS, [("A", "first", "en", "exact")], [("A", "B")], [("A", "treats", "C")])
+    assert graph.concepts.to_pylist()[0] == {
+        "concept_id": "A",
+        "preferred_term": "alpha",
+        "semantic_types": ["finding"],
+    }
+    assert graph.terms.to_pylist() == [{"concept_id": "A", "term": "first", "language": "en", "scope": "exact"}]
+    assert graph.is_a.to_pylist() == [{"child": "A", "parent": "B"}]
+    assert graph.relations.to_pylist() == [{"head": "A", "type": "treats", "tail": "C"}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"terms": [("X", "x", "en", "exact")]}, "terms.concept_id names the unknown concept X"),
+        ({"terms": [("A", "x", "en", "exactly")]}, "terms.scope names the unknown scope exactly"),
+        ({"is_a": [("A", "X")]}, "is_a.parent names the unknown concept X"),
+        ({"is_a": [("X", "A")]}, "is_a.child names the unknown concept X"),
+        ({"relations": [("A", "treats", "X")]}, "relations.tail names the unknown concept X"),
+        ({"is_a": [("A", "A")]}, "A is_a A"),
+        ({"is_a": [("C", "A"), ("A", "B"), ("B", "A")]}, r"(A is_a B is_a A|B is_a A is_a B)"),
+    ],
+)
+def test_a_broken_reference_or_a_cycle_names_the_concept(rows, message):
+    with pytest.raises(ValueError, match=message):
+        KnowledgeGraph.from_rows(CONCEPTS, **rows)
+
+
+def test_two_ways_up_to_one_ancestor_are_no_cycle():
+    KnowledgeGraph.from_rows([*CONCEPTS, ("D", "d", [])], is_a=[("A", "B"), ("A", "C"), ("B", "D"), ("C", "D")])
+
+
+def test_a_table_with_other_columns_is_refused():
+    graph = KnowledgeGraph.from_rows(CONCEPTS)
+    with pytest.raises(ValueError, match=re.escape("'is_a' must have the columns child, parent")):
+        KnowledgeGraph(graph.concepts, graph.terms, graph.relations, graph.relations)
+
+
+def test_graphs_with_distinct_ids_stand_side_by_side_and_others_are_refused():
+    graph = KnowledgeGraph.from_rows(CONCEPTS, is_a=[("A", "B")])
+    other = KnowledgeGraph.from_rows([("D", "delta", [])], [("D", "dee", "en", "broad")])
+    both = concatenate([graph, other])
+    assert both.concepts["concept_id"].to_pylist() == ["A", "B", "C", "D"]
+    assert (both.terms.num_rows, both.is_a.num_rows) == (1, 1)
+    with pytest.raises(ValueError, match="concept A is defined more than once"):
+        concatenate([graph, graph])
