@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from functools import cache
 from importlib.resources import files
+from string import ascii_lowercase, ascii_uppercase
 from typing import Literal, NamedTuple
 
 import yaml
@@ -23,6 +24,8 @@ _SENTENCE_END = re.compile(r"(?<!\b[DMS][rst])(?<!\bMrs)(?<!\bvs)[.!?;](?=\s|$)|
 _HEADING = re.compile(
     r"(?:\b[A-Z][A-Z/&]*(?:[ -][A-Z/&]+){0,5}|\b[A-Z][a-z]+(?: (?:[A-Z][a-z]+|and|of|[a-z]{3,12})){0,2})\s?:"
 )
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""Lower case that keeps every offset, which `str.lower` does not beyond ASCII."""
 _BREAK = re.compile(r",|\band\b", re.IGNORECASE)
 
 
@@ -45,21 +48,29 @@ class _Rules(NamedTuple):
 @cache
 def _rules() -> _Rules:
     data = yaml.load((files(__package__) / "assertion.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
-    phrases = [(phrase, "pseudo", "") for phrase in data["pseudo"]]
-    for side in ("forward", "backward", "terminators"):
-        phrases += [(phrase, side, label) for label, group in data[side].items() for phrase in group]
-    phrases.sort(key=lambda phrase: (phrase[1] != "pseudo", -len(phrase[0])))
+    groups = {("pseudo", ""): data["pseudo"]} | {
+        (side, label): phrases
+        for side in ("forward", "backward", "terminators")
+        for label, phrases in data[side].items()
+    }
     return _Rules(
-        triggers=re.compile("|".join(_group(phrase) for phrase, _, _ in phrases), re.IGNORECASE),
-        meanings=[(side, label) for _, side, label in phrases],
+        triggers=re.compile("|".join(map(_group, groups.values()))),
+        meanings=list(groups),
         headings={heading: label for label, group in data["headings"].items() for heading in group},
     )
 
 
-def _group(phrase: str) -> str:
-    uncaptured = re.sub(r"\((?!\?)", "(?:", phrase).replace(" ?", r"\s*").replace(" ", r"\s+")
-    starts_a_word = "" if phrase[0] in ",:" else r"(?<!\w)"
-    return rf"({starts_a_word}{uncaptured}(?!\w))"
+def _group(phrases: list[str]) -> str:
+    """One capturing group; what begins with a word is tried at the beginning of words only."""
+    phrases = sorted(phrases, key=len, reverse=True)
+    words = "|".join(_fragment(phrase) for phrase in phrases if phrase[0] not in ",:")
+    marks = "".join("|" + _fragment(phrase) for phrase in phrases if phrase[0] in ",:")
+    return rf"((?:(?<!\w)(?:{words}){marks})(?!\w))"
+
+
+def _fragment(phrase: str) -> str:
+    uncaptured = re.sub(r"\((?!\?)", "(?:", phrase)
+    return uncaptured.replace(" ?", r"\s*").replace(" ", r"\s+")
 
 
 class AssertionContext:
@@ -70,7 +81,7 @@ class AssertionContext:
         self._text = text
         self._triggers = [
             _Trigger(match.start(), match.end(), *rules.meanings[match.lastindex - 1])
-            for match in rules.triggers.finditer(text)
+            for match in rules.triggers.finditer(text.translate(_LOWER))
             if match.lastindex
         ]
         headings = [(m.start(), _heading_meaning(m[0], rules.headings)) for m in _HEADING.finditer(text)]
