@@ -1,12 +1,10 @@
 """Note files to the store, on Ray Data: read, check, chunk, commit.
 
-Rows are staged as Parquet by the workers; the two commits to Lance come at the end, so a killed run leaves no
-store that looks whole.
+Ray workers read and chunk; rows are staged until the last one is checked, and each table is one commit to Lance.
 """
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 import ray
 from pydantic import BaseModel, Field
 
@@ -22,6 +21,8 @@ from corpus.notes import parse_note
 from corpus.sources import SOURCES, BadRow
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA, bucket_of
+
+Progress = Callable[[str, int, int | None], None]
 
 ERRORS_FILE = "errors.jsonl"
 BATCH_ROWS = 1000
@@ -60,34 +61,34 @@ class NotesSettings(BaseModel):
         return sorted(found)
 
 
-def prepare_corpus(notes: NotesSettings, chunking: ChunkingSettings, folder: Path) -> dict[str, int]:
+def prepare_corpus(
+    notes: NotesSettings, chunking: ChunkingSettings, folder: Path, progress: Progress
+) -> dict[str, int]:
     """Write the store into `folder`; the counts of notes, chunks and bad rows.
 
-    Raises ValueError when no row is good or more than `max_bad_share` are bad; the first bad rows are named.
+    `progress(name, done, total)` is told of rows read and notes chunked. Raises ValueError when no row is good or
+    more than `max_bad_share` are bad; the first bad rows are named.
     """
-    staging = folder / "staging"
-    (staging / "notes").mkdir(parents=True)
     files = notes.files()
     read = ray.data.from_items([{"file": str(file)} for file in files], override_num_blocks=len(files))
     read_file = partial(_read_file, format_name=notes.format)
-    read.map_batches(read_file, batch_size=1, batch_format="pyarrow").write_parquet(str(staging / "notes"))
+    staging = folder / "staging.parquet"
+    with pq.ParquetWriter(staging, _STAGED) as writer:
+        for table in _tables(read.map_batches(read_file, batch_size=1, batch_format="pyarrow")):
+            writer.write_table(table)
+            progress("rows read", len(table), None)
 
-    staged = pads.dataset(staging / "notes", schema=_STAGED)
+    staged = pads.dataset(staging, schema=_STAGED)
     errors = [*_bad_rows(staged), *_duplicates(staged)]
-    good = staged.count_rows(filter=pc.field("reason").is_null()) - sum(e["reason"] == "duplicate_id" for e in errors)
+    duplicates = {(e["file"], e["row"]) for e in errors if e["reason"] == "duplicate_id"}
+    good = staged.count_rows(filter=pc.field("reason").is_null()) - len(duplicates)
     _write_errors(errors, folder / ERRORS_FILE)
     _refuse_bad(errors, good, notes.max_bad_share)
 
-    duplicates = {(e["file"], e["row"]) for e in errors if e["reason"] == "duplicate_id"}
-    chunk_batch = partial(_chunk_batch, chunking=chunking, duplicates=duplicates)
-    ray.data.read_parquet(str(staging / "notes")).map_batches(
-        chunk_batch, batch_size=BATCH_ROWS, batch_format="pyarrow"
-    ).write_parquet(str(staging / "chunks"))
-
     store = Store(folder)
     store.write_notes(_good_batches(staged, duplicates))
-    store.write_chunks(_nonempty(pads.dataset(staging / "chunks", schema=CHUNK_SCHEMA).to_batches()))
-    shutil.rmtree(staging)
+    staging.unlink()
+    store.write_chunks(_chunks(store, chunking, progress, total=good))
     return {"notes": good, "chunks": store.chunks().count_rows(), "bad_rows": len(errors)}
 
 
@@ -168,14 +169,22 @@ def _good_batches(staged: pads.Dataset, duplicates: set[tuple[str, int]]) -> Ite
         yield from _good(pa.Table.from_batches([batch]), duplicates).to_batches()
 
 
-def _nonempty(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    return (batch for batch in batches if len(batch))
+def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total: int) -> Iterator[pa.RecordBatch]:
+    chunk_batch = partial(_chunk_batch, chunking=chunking)
+    notes = ray.data.read_lance(str(store.notes_path))
+    for table in _tables(notes.map_batches(chunk_batch, batch_size=BATCH_ROWS, batch_format="pyarrow")):
+        progress("notes chunked", pc.count_distinct(table["note_id"]).as_py(), total)
+        yield from table.to_batches()
 
 
-def _chunk_batch(table: pa.Table, chunking: ChunkingSettings, duplicates: set[tuple[str, int]]) -> pa.Table:
+def _chunk_batch(table: pa.Table, chunking: ChunkingSettings) -> pa.Table:
     rows: list[dict[str, Any]] = []
-    for note in _good(table, duplicates).to_pylist():
+    for note in table.to_pylist():
         bucket = bucket_of(note["patient_id"])
         for i, span in enumerate(chunk_note(note["text"], chunking)):
             rows.append({**note, **span._asdict(), "chunk_id": f"{note['note_id']}_{i}", "bucket": bucket})
     return pa.Table.from_pylist(rows, schema=CHUNK_SCHEMA)
+
+
+def _tables(dataset: ray.data.Dataset) -> Iterator[pa.Table]:
+    return (table for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow") if len(table))

@@ -71,4 +71,5 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         reader = pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
         # Row ids that survive compaction cannot be switched on later.
-        lance.write_dataset(reader, path, schema=schema, mode="overwrite", enable_stable_row_ids=True)
+        mode = "overwrite" if path.exists() else "create"
+        lance.write_dataset(reader, path, schema=schema, mode=mode, enable_stable_row_ids=True)

@@ -1,0 +1,88 @@
+"""The training loop on Ray Train workers, data-parallel, with checkpoints that a later run goes on from."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from pydantic import BaseModel, Field
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device
+
+from encoders.encoder import Encoder
+from encoders.training import Metrics, TrainingSettings, load_weights, train
+from encoders.training_data import TrainingData
+
+RUN_NAME = "ray_train"
+PROGRESS_LINES = 20
+
+
+class WorkerSettings(BaseModel):
+    """The processes that train."""
+
+    number: int = Field(default=2, gt=0)
+    use_gpu: bool = False
+    """One GPU a worker."""
+    cpus: float = Field(default=1, gt=0)
+    """CPUs a worker; each uses as many threads."""
+
+
+def train_on_ray(
+    base: str, data: Path, settings: TrainingSettings, workers: WorkerSettings, storage: Path
+) -> tuple[Encoder, dict[str, Any]]:
+    """Train the encoder `base` on the tokenised `data`; the trained encoder and the last step's metrics.
+
+    Checkpoints lie under `storage`. A run that finds some there goes on from the last: keep one storage folder for one
+    base, data and settings.
+    """
+    trainer = TorchTrainer(
+        _worker_loop,
+        train_loop_config={"base": base, "data": str(data), "settings": settings.model_dump()},
+        scaling_config=ScalingConfig(
+            num_workers=workers.number, use_gpu=workers.use_gpu, resources_per_worker=_resources(workers)
+        ),
+        run_config=RunConfig(
+            name=RUN_NAME,
+            storage_path=str(storage.resolve()),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            failure_config=FailureConfig(max_failures=3),
+        ),
+    )
+    result = trainer.fit()
+    if result.checkpoint is None:
+        raise RuntimeError(f"training ended without a checkpoint in {storage}")
+    encoder = Encoder.load(base)
+    with result.checkpoint.as_directory() as folder:
+        load_weights(Path(folder), encoder)
+    return encoder, result.metrics or {}
+
+
+def _resources(workers: WorkerSettings) -> dict[str, float]:
+    return {"CPU": workers.cpus, **({"GPU": 1} if workers.use_gpu else {})}
+
+
+def _worker_loop(config: dict[str, Any]) -> None:
+    settings = TrainingSettings.model_validate(config["settings"])
+    encoder = Encoder.load(config["base"]).to(get_device())
+    rank = ray.train.get_context().get_world_rank()
+
+    def progress(metrics: Metrics) -> None:
+        lines_apart = max(1, int(metrics["steps"]) // PROGRESS_LINES)
+        if rank == 0 and (metrics["step"] % lines_apart == 0 or metrics["step"] == metrics["steps"]):
+            print(
+                f"step {metrics['step']}/{metrics['steps']}, loss {metrics['loss']:.4f}, "
+                f"{metrics['chunks_per_second']:.1f} chunks/s, ETA {metrics['eta_seconds']:.0f} s",
+                flush=True,
+            )
+
+    def report(metrics: Metrics, checkpoint: Path | None) -> None:
+        ray.train.report(metrics, Checkpoint.from_directory(checkpoint) if checkpoint else None)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        run = partial(train, encoder, TrainingData(Path(config["data"])), settings, progress, report, Path(scratch))
+        if checkpoint := ray.train.get_checkpoint():
+            with checkpoint.as_directory() as folder:
+                run(resume=Path(folder))
+        else:
+            run()

@@ -1,0 +1,168 @@
+"""The training loop: one for every variant, plain PyTorch, on one process or many.
+
+A step is a function of (weights, optimiser state, step number): batch, dropout and learning rate follow from the
+seed and the number alone. That is what makes a resumed run end like an uninterrupted one.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+from pydantic import BaseModel, Field
+from torch.distributed.nn.functional import all_gather
+from torch.nn.parallel import DistributedDataParallel
+
+from encoders.batches import Batch, make_batch, steps_per_epoch
+from encoders.encoder import Encoder
+from encoders.losses import both_ways
+from encoders.training_data import TrainingData
+
+CHECKPOINT = "checkpoint.pt"
+
+
+class TrainingSettings(BaseModel):
+    """How an encoder is trained."""
+
+    epochs: int = Field(default=1, gt=0)
+    max_steps: int | None = Field(default=None, gt=0)
+    """Stop here even within an epoch: a budget."""
+    batch_size: int = Field(default=32, gt=1)
+    """Chunks a step, over all workers together."""
+    num_pos: int = Field(default=8, gt=0)
+    """Terms drawn a chunk."""
+    chunk_tokens: int = Field(default=160, gt=2)
+    term_tokens: int = Field(default=16, gt=2)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises; it falls to 0 over the rest."""
+    checkpoint_steps: int | None = Field(default=None, gt=0)
+    """A checkpoint every so many steps, beside the one after each epoch."""
+    seed: int = 0
+
+
+Metrics = dict[str, float]
+Progress = Callable[[Metrics], None]
+Report = Callable[[Metrics, Path | None], None]
+"""Called by every rank when a checkpoint is due; rank 0 gives the folder that holds it."""
+
+
+class BiEncoder(torch.nn.Module):
+    """Chunks and terms through one encoder in one forward pass, as data-parallel training needs it."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, chunks: Any, terms: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.encoder(*chunks), self.encoder(*terms)
+
+
+def total_steps(records: int, settings: TrainingSettings) -> int:
+    steps = settings.epochs * steps_per_epoch(records, settings.batch_size)
+    return min(steps, settings.max_steps or steps)
+
+
+def train(
+    encoder: Encoder,
+    data: TrainingData,
+    settings: TrainingSettings,
+    progress: Progress,
+    report: Report,
+    scratch: Path,
+    resume: Path | None = None,
+) -> None:
+    """Train `encoder` in place, from the checkpoint folder `resume` on where one is given.
+
+    In a torch.distributed process group every rank calls this; weights are the same on all of them after each step.
+    """
+    rank, world = _rank_and_world()
+    if settings.batch_size % world:
+        raise ValueError(f"batch_size={settings.batch_size} cannot be shared evenly by {world} workers")
+    model: torch.nn.Module = BiEncoder(encoder.train())
+    if world > 1:
+        model = DistributedDataParallel(model)
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=settings.learning_rate)
+    first = _load(resume, encoder, optimizer) if resume else 0
+    epoch_steps = steps_per_epoch(len(data), settings.batch_size)
+    steps = total_steps(len(data), settings)
+    begun = time.monotonic()
+    for step in range(first, steps):
+        torch.manual_seed(hash((settings.seed, step, rank)))
+        batch = make_batch(data, step, batch_size=settings.batch_size, num_pos=settings.num_pos, seed=settings.seed)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * learning_rate_factor(step, steps, settings.warmup)
+        loss = batch_loss(model, encoder, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        done = step + 1
+        seconds = time.monotonic() - begun
+        metrics = {
+            "step": done,
+            "steps": steps,
+            "loss": loss.item(),
+            "chunks_per_second": settings.batch_size * (done - first) / seconds,
+            "eta_seconds": seconds / (done - first) * (steps - done),
+        }
+        progress(metrics)
+        if done == steps or done % epoch_steps == 0 or done % (settings.checkpoint_steps or steps) == 0:
+            report(metrics, _save(scratch, encoder, optimizer, done) if rank == 0 else None)
+    encoder.eval()
+
+
+def batch_loss(model: torch.nn.Module, encoder: Encoder, batch: Batch) -> torch.Tensor:
+    """The loss of the global batch. Each rank encodes its slice; vectors are gathered with their gradient.
+
+    Every rank computes the same loss on the same matrix; summing over ranks in the gather's backward pass and
+    averaging in DDP's give the gradient that one process would compute on the whole batch.
+    """
+    rank, world = _rank_and_world()
+    chunks, terms = model(
+        encoder.pad(_slice(batch.chunk_tokens, rank, world)), encoder.pad(_slice(batch.term_tokens, rank, world))
+    )
+    if world > 1:
+        chunks, terms = torch.cat(all_gather(chunks)), torch.cat(all_gather(terms))
+    scores = chunks[: len(batch.chunk_tokens)] @ terms[: len(batch.term_tokens)].T
+    positives = torch.as_tensor(batch.positives, device=scores.device)
+    return both_ways(scores, positives, torch.as_tensor(batch.negatives, device=scores.device))
+
+
+def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Linear rise over the first `warmup` share of the steps, linear fall to 0 over the rest."""
+    rising = warmup * steps
+    return (step + 1) / rising if step + 1 < rising else (steps - step) / max(1.0, steps - rising)
+
+
+def load_weights(checkpoint: Path, encoder: Encoder) -> None:
+    """Put a checkpoint's weights into `encoder`."""
+    encoder.load_state_dict(torch.load(checkpoint / CHECKPOINT, weights_only=True)["weights"])
+
+
+def _slice(items: list[list[int]], rank: int, world: int) -> list[list[int]]:
+    """The rank's equal share; the last share is filled up with the first item, which is cut off again afterwards."""
+    share = -(-len(items) // world)
+    mine = items[rank * share : (rank + 1) * share]
+    return mine + items[:1] * (share - len(mine))
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if not torch.distributed.is_initialized():
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+def _save(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer, step: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {"weights": encoder.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    torch.save(state, folder / CHECKPOINT)
+    return folder
+
+
+def _load(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer) -> int:
+    state = torch.load(folder / CHECKPOINT, weights_only=True)
+    encoder.load_state_dict(state["weights"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"]

@@ -1,0 +1,146 @@
+"""The one shape of every job: `python -m ray_jobs.<job> --config RECIPE [--set key.path=value ...] [--show-config]`.
+
+A wrong setting or a missing file is one line on stderr and exit code 2; bad data is one line and exit code 1.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+LOCAL_LOGICAL_CPUS = 16
+"""Stages, training workers and service replicas each ask for a CPU or a part of one; on a small machine they share."""
+
+
+class SettingsError(Exception):
+    """A recipe, or a `--set`, that the job cannot run with."""
+
+
+class OutputSettings(BaseModel):
+    """Where a job writes."""
+
+    path: Path
+
+
+def main(settings_type: type[Settings], run: Callable[[Settings], None], argv: Sequence[str] | None = None) -> None:
+    """Parse the command line, run the job on Ray and exit with its code."""
+    job = sys.modules[run.__module__]
+    parser = argparse.ArgumentParser(description=job.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, metavar="RECIPE", help="a YAML file from recipes/")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE")
+    parser.add_argument("--show-config", action="store_true", help="print the settings as YAML and stop")
+    arguments = parser.parse_args(argv)
+    try:
+        settings = load_settings(settings_type, arguments.config, arguments.overrides)
+        if arguments.show_config:
+            print(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), end="")
+            return
+        with ray_session():
+            run(settings)
+    except (SettingsError, FileNotFoundError) as error:
+        _stop(error, 2)
+    except ValueError as error:
+        _stop(error, 1)
+    except KeyboardInterrupt:
+        _stop("interrupted; run the same command again to go on from the last finished step", 130)
+
+
+def load_settings(settings_type: type[Settings], recipe: Path, overrides: Sequence[str] = ()) -> Settings:
+    """The recipe with the overrides applied, validated. Raises SettingsError naming the key or the path."""
+    try:
+        values = yaml.safe_load(recipe.read_text()) or {}
+    except OSError:
+        raise SettingsError(f"--config: {recipe}: no such file") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--config: {recipe}: not YAML: {_one_line(error)}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"--config: {recipe}: holds no settings (keys with values)")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return settings_type.model_validate(values, extra="forbid")
+    except ValidationError as error:
+        raise SettingsError("; ".join(map(_describe, error.errors()))) from None
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """A Ray to run on: the cluster that RAY_ADDRESS names, else a local one that ends with the block."""
+    import ray
+    from ray.data import DataContext, ExecutionResources
+
+    if ray.is_initialized():
+        yield
+        return
+    # Lance warns at every fork; Ray only ever forks to exec.
+    warnings.filterwarnings("ignore", message="lance is not fork-safe")
+    address = os.environ.get("RAY_ADDRESS")
+    cpus = max(LOCAL_LOGICAL_CPUS, os.cpu_count() or 1)
+    local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": False}
+    ray.init(address=address, logging_level=logging.ERROR, **local)
+    # Jobs print their own progress, the same in a terminal and in a job's log.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    DataContext.get_current().enable_progress_bars = False
+    if not address:
+        # More readers than cores only start more processes.
+        cores = max(2, os.cpu_count() or 1)
+        DataContext.get_current().execution_options.resource_limits = ExecutionResources(cpu=cores)
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        # Bad input found by a worker is the job's own error, not a crash of Ray.
+        if isinstance(cause := _root_cause(error), ValueError | FileNotFoundError):
+            raise cause from None
+        raise
+    finally:
+        ray.shutdown()
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    while (inner := getattr(error, "cause", None) or error.__cause__) is not None:
+        error = inner
+    return error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    path, separator, text = override.partition("=")
+    if not separator or not path:
+        raise SettingsError(f"--set {override}: write it as key.path=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {path}: the value is not YAML: {_one_line(error)}") from None
+    *parents, last = path.split(".")
+    for key in parents:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"--set {path}: {key} holds a value, not further keys")
+    values[last] = value
+
+
+def _describe(error: Any) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    if error["type"] == "missing":
+        return f"{key}: missing; give it in the recipe or with --set {key}=..."
+    return f"{key}: {error['msg']}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _stop(reason: object, code: int) -> None:
+    print(f"error: {_one_line(Exception(reason))}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,35 @@
+"""Notes to the store: read note files, set bad rows aside, cut notes into chunks, commit both to Lance."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from corpus.chunking import ChunkingSettings
+from corpus.prepare import NotesSettings, describe, prepare_corpus, read_errors
+from ray_jobs.job import OutputSettings, main
+from ray_jobs.progress import Progress
+from ray_jobs.steps import run_step
+
+
+class PrepareCorpusSettings(BaseModel):
+    notes: NotesSettings
+    chunking: ChunkingSettings = ChunkingSettings()
+    store: OutputSettings
+
+
+def run(settings: PrepareCorpusSettings) -> None:
+    files = settings.notes.files()
+    result = run_step(
+        "prepare_corpus",
+        settings.store.path,
+        {"notes": settings.notes.model_dump(exclude={"path"}), "chunking": settings.chunking},
+        {f"notes[{i}]": file for i, file in enumerate(files)},
+        lambda step: prepare_corpus(settings.notes, settings.chunking, step.folder, Progress()),
+    )
+    if result["bad_rows"]:
+        errors = read_errors(Path(settings.store.path))
+        print(f"bad rows left out (all in {settings.store.path}/errors.jsonl): {describe(errors)}")
+
+
+if __name__ == "__main__":
+    main(PrepareCorpusSettings, run)

@@ -1,0 +1,122 @@
+"""A step writes one folder: aside first, its manifest last, then renamed into place.
+
+The manifest holds a fingerprint of the step's settings and of everything it read. A step whose fingerprint already
+stands in its output is finished and is skipped; a changed setting changes the fingerprint of exactly the steps that
+depend on it, through the fingerprints of their inputs.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+MANIFEST = "manifest.json"
+
+
+class Step(NamedTuple):
+    """Where a step works: `folder` becomes the output; `scratch` outlives an interruption, for it to go on from."""
+
+    folder: Path
+    scratch: Path
+
+
+def run_step(
+    name: str,
+    output: Path,
+    settings: Mapping[str, BaseModel | Any],
+    inputs: Mapping[str, Path | str],
+    work: Callable[[Step], dict[str, Any]],
+) -> dict[str, Any]:
+    """Run `work` on a new folder that becomes `output`, unless `output` is already its finished result.
+
+    An interrupted run finds the scratch folder of the same fingerprint as it left it; another fingerprint never does.
+
+    `settings` are those that change the result, no paths among them; `inputs` are files, folders or names that it
+    reads. `work` returns what the manifest and the last line say of the result.
+    """
+    output = absolute(output)
+    fingerprint = _digest(
+        {
+            "step": name,
+            "settings": {key: _plain(value) for key, value in settings.items()},
+            "inputs": {key: input_fingerprint(value) for key, value in inputs.items()},
+        }
+    )
+    manifest = read_manifest(output)
+    if manifest and manifest["fingerprint"] == fingerprint:
+        print(f"{name}: already done, in {output}", flush=True)
+        return manifest["result"]
+    print(f"{name}: started", flush=True)
+    begun = time.monotonic()
+    aside = output.with_name(f"{output.name}.unfinished")
+    scratch = output.with_name(f"{output.name}.scratch-{fingerprint}")
+    for stale in [aside, *output.parent.glob(f"{output.name}.scratch-*")]:
+        if stale != scratch:
+            shutil.rmtree(stale, ignore_errors=True)
+    aside.mkdir(parents=True)
+    scratch.mkdir(exist_ok=True)
+    result = work(Step(aside, scratch))
+    manifest = {"step": name, "fingerprint": fingerprint, "result": result}
+    (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    _replace(aside, output)
+    shutil.rmtree(scratch)
+    print(f"{name}: {_counts(result)} in {time.monotonic() - begun:.0f} s, written to {output}", flush=True)
+    return result
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a finished step, or None where there is none."""
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def input_fingerprint(source: Path | str) -> str:
+    """A step's own fingerprint for its folder; size and time of change for other files; a plain name for itself."""
+    path = Path(source)
+    if not path.exists():
+        if isinstance(source, str):
+            return source
+        raise FileNotFoundError(f"{path}: not there; run the job that writes it first")
+    if manifest := read_manifest(path):
+        return manifest["fingerprint"]
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files])
+
+
+def absolute(path: Path) -> Path:
+    """`path` from the root. Raises ValueError for a relative output under `ray job submit`.
+
+    There the working folder is an upload that goes with the job, and so would the results.
+    """
+    if not path.is_absolute() and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        raise ValueError(f"{path}: under `ray job submit` name an absolute output path that every node shares")
+    return path.resolve()
+
+
+def _replace(aside: Path, output: Path) -> None:
+    old = output.with_name(f"{output.name}.replaced")
+    shutil.rmtree(old, ignore_errors=True)
+    if output.exists():
+        output.rename(old)
+    aside.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _plain(value: BaseModel | Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _counts(result: dict[str, Any]) -> str:
+    return ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in result.items() if isinstance(value, int))
