@@ -1,0 +1,107 @@
+"""What is true of a patient: conditions, drugs, procedures and lasting values, and how they change over the years."""
+
+import random
+from dataclasses import dataclass, field
+
+from datagen.hospital.facts import Concept, Facts
+
+
+@dataclass
+class Chart:
+    """A patient's state at one moment; conditions and procedures map to their year, drugs to their dose."""
+
+    facts: Facts
+    rng: random.Random
+    sex: str
+    birth_year: int
+    conditions: dict[str, int] = field(default_factory=dict)
+    past: dict[str, int] = field(default_factory=dict)
+    drugs: dict[str, str] = field(default_factory=dict)
+    procedures: dict[str, int] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    narrower: dict[str, str] = field(default_factory=dict)
+    """The kind of each condition that was named once stays the patient's kind."""
+    true: set[str] = field(default_factory=set)
+    """Every concept that was ever true of the patient, with all broader concepts."""
+
+    def has(self, concept_id: str) -> bool:
+        """Whether the concept was ever true of the patient."""
+        return concept_id in self.true
+
+    def add(self, concept: Concept) -> None:
+        """Remember that the concept is true of the patient."""
+        self.true |= {concept.concept_id} | self.facts.ancestors[concept.concept_id]
+
+    def kept(self, name: str, low: float, high: float) -> float:
+        """A value that stays with the patient and drifts by a few per cent of its range each time it is asked for."""
+        step = self.rng.uniform(-0.06, 0.06)
+        place = self.values.get(name)
+        place = self.rng.random() if place is None else min(1.0, max(0.0, place + step))
+        self.values[name] = place
+        return low + place * (high - low)
+
+    def suits(self, concept: Concept, year: int) -> bool:
+        """Whether the patient could have the condition, or never had it and could be asked about it."""
+        return (
+            concept.age[0] <= year - self.birth_year <= concept.age[1]
+            and concept.sex in (None, self.sex)
+            and concept.concept_id not in self.true
+            and not self.true.intersection(concept.excludes)
+            and not any(concept.concept_id in self.facts.concepts[c].excludes for c in self.conditions)
+            and (not concept.needs or not self.true.isdisjoint(concept.needs))
+        )
+
+    def fall_ill(self, course: str, year: int) -> Concept | None:
+        """Draw a condition of this course by frequency and risk factors; None where none suits."""
+        candidates = [c for c in self.facts.by_course[course] if self.suits(c, year)]
+        if not candidates:
+            return None
+        weights = [c.weight * (1 + 2 * len(self.true.intersection(c.more_with))) for c in candidates]
+        return self.rng.choices(candidates, weights)[0]
+
+    def acquire(self, concept: Concept, year: int, since: int) -> None:
+        """A chronic condition sets in, with one or two drugs and perhaps a procedure, begun in `since`..`year`."""
+        self.conditions[concept.concept_id] = self.rng.randint(since, year)
+        self.add(concept)
+        for _ in range(self.rng.choice([1, 1, 2])):
+            self.prescribe(concept.drugs)
+        for procedure in map(self.facts.concepts.__getitem__, concept.procedures):
+            fits = (procedure.history or procedure.ongoing) and procedure.sex in (None, self.sex)
+            if fits and self.rng.random() < 0.35 and not self.has(procedure.concept_id):
+                self.operate(procedure, self.rng.randint(self.conditions[concept.concept_id], year))
+
+    def operate(self, procedure: Concept, year: int) -> None:
+        """A procedure is done; what leaves a trace stays in the history."""
+        self.add(procedure)
+        if procedure.history or procedure.ongoing:
+            self.procedures.setdefault(procedure.concept_id, year)
+
+    def prescribe(self, choices: tuple[str, ...]) -> None:
+        """Add one of the drugs that the patient tolerates and has no sister drug of, if any."""
+        allowed = [c for c in choices if c not in self.drugs and self.tolerates(c, self.drugs)]
+        if allowed:
+            drug = self.rng.choice(allowed)
+            self.drugs[drug] = self.rng.choice(self.facts.concepts[drug].doses)
+            self.add(self.facts.concepts[drug])
+
+    def tolerates(self, drug: str, beside: dict[str, str]) -> bool:
+        """No condition speaks against the drug, and none of its class is taken already."""
+        classes = self.facts.ancestors[drug]
+        doubled = any(classes & self.facts.ancestors[other] for other in beside)
+        return not doubled and self.true.isdisjoint(self.facts.concepts[drug].avoid)
+
+    def treatments(self, concept: Concept) -> list[Concept]:
+        """The patient's drugs that treat the condition."""
+        return [self.facts.concepts[c] for c in (*concept.drugs, *concept.keeps) if c in self.drugs]
+
+
+def newborn_chart(facts: Facts, rng: random.Random, year: int) -> Chart:
+    """The chart of a patient who is first seen in `year`."""
+    age = min(95, max(19, round(rng.gauss(62, 17))))
+    chart = Chart(facts, rng, rng.choice("FM"), year - age)
+    most = 2 if age < 40 else 4 if age < 60 else 6
+    for _ in range(rng.randint(min(1, most - 1), most)):
+        condition = chart.fall_ill("chronic", year)
+        if condition:
+            chart.acquire(condition, year, max(chart.birth_year + 15, year - 18))
+    return chart
