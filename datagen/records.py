@@ -4,10 +4,11 @@
 chunk and all its is_a ancestors, whether or not they became entities: a term of one of them is no negative here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from datagen.annotators.base import Finding
+from datagen.assertion import AssertionContext
 from datagen.expansion import ExpansionSettings, concepts_named, expand
 from datagen.graph.artefact import BuiltGraph, normalise
 from datagen.matching import Matcher
@@ -29,20 +30,19 @@ def stage1_record(
     matcher: Matcher,
     expansion: ExpansionSettings,
     excluded_terms: frozenset[str] = frozenset(),
-    assertion_of: Callable[[str, int, int], str] = lambda text, start, end: "present",
 ) -> dict[str, Any] | None:
     """The record of the graph terms matched in a chunk and of what the graph adds to them, sorted by term.
 
-    `excluded_terms` (normalised) never become entities and are not expanded. `assertion_of(text, start, end)` judges
-    a mention; a term counts as asserted by its best mention: present before historical before the rest. No name of a
-    concept that is only denied is added.
+    `excluded_terms` (normalised) never become entities and are not expanded. A term counts as asserted by its best
+    mention: present before historical before the rest; no name of a concept that is only denied is added.
     Returns None where nothing is left.
     """
     graph = matcher.graph
     assertions: dict[str, str] = {}
     denied: set[str] = set()
+    context = AssertionContext(text)
     for match in matcher.find(text):
-        assertion = assertion_of(text, match.start, match.end)
+        assertion = context.of(match.start, match.end)
         if assertion not in TRUE_ASSERTIONS:
             denied.add(match.term)
         elif assertions.get(match.term) != "present":

@@ -81,7 +81,7 @@ def _abbreviations_of_json(path: Path, text: str) -> frozenset[str]:
             synonym["val"]
             for graph in graphs
             for node in graph["nodes"]
-            for synonym in node.get("meta", {}).get("synonyms", ())
+            for synonym in (node.get("meta") or {}).get("synonyms", ())
             if _is_abbreviation(synonym.get("synonymType"))
         )
     except json.JSONDecodeError as error:
