@@ -25,7 +25,6 @@ _HEADING = re.compile(
     r"(?:\b[A-Z][A-Z/&]*(?:[ -][A-Z/&]+){0,5}|\b[A-Z][a-z]+(?: (?:[A-Z][a-z]+|and|of|[a-z]{3,12})){0,2})\s?:"
 )
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-"""Lower case that keeps every offset, which `str.lower` does not beyond ASCII."""
 _BREAK = re.compile(r",|\band\b", re.IGNORECASE)
 
 
@@ -81,7 +80,7 @@ class AssertionContext:
         self._text = text
         self._triggers = [
             _Trigger(match.start(), match.end(), *rules.meanings[match.lastindex - 1])
-            for match in rules.triggers.finditer(text.translate(_LOWER))
+            for match in rules.triggers.finditer(lower_ascii(text))
             if match.lastindex
         ]
         headings = [(m.start(), _heading_meaning(m[0], rules.headings)) for m in _HEADING.finditer(text)]
@@ -98,9 +97,7 @@ class AssertionContext:
         sentence = [t for t in self._triggers if first <= t.start and t.end <= last]
         before = [t for t in sentence if t.end <= start]
         after = [t for t in sentence if t.start >= end]
-        found = {
-            t.label for i, t in enumerate(before) if t.side == "forward" and self._reaches(t, before[i + 1 :])
-        }
+        found = {t.label for i, t in enumerate(before) if t.side == "forward" and self._reaches(t, before[i + 1 :])}
         for trigger in after:
             if trigger.side == "terminators":
                 break
@@ -129,6 +126,11 @@ class AssertionContext:
 def _heading_meaning(heading: str, known: dict[str, Assertion]) -> Assertion | None:
     name = heading.rstrip(" :").lower()
     return next((meaning for words, meaning in known.items() if name == words or name.endswith(" " + words)), None)
+
+
+def lower_ascii(text: str) -> str:
+    """Lower case that keeps every offset, which `str.lower` does not beyond ASCII."""
+    return text.translate(_LOWER)
 
 
 def assertion_of(text: str, start: int, end: int) -> Assertion:

@@ -9,20 +9,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from math import inf
-from string import ascii_lowercase, ascii_uppercase
 from typing import NamedTuple, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from datagen.annotators.base import Annotator, Finding, Kind
-from datagen.assertion import AssertionContext
+from datagen.assertion import Assertion, AssertionContext, lower_ascii
 
 _TOKEN = re.compile(r"[A-Za-z0-9]+")
 _JOINTS = {"", "-", "/", "'", "’", "&"}
 """What may stand, beside white space, between two words of one form."""
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?!\d|/|\.\d)"
 _SERIES = re.compile(
     r"(?:\s*(?:[:=(]|\b(?:levels?|values?|results?|score|of|was|were|is|at|on|admission|today|now|increased|rose|"
@@ -107,6 +106,8 @@ class _Mention(NamedTuple):
     end: int
     name: str
     implied: bool
+    measured: bool = False
+    """True for a value, which is the patient's own and is not undone by a "negative for" before it."""
 
 
 class RuleAnnotator(Annotator):
@@ -155,15 +156,17 @@ class RuleAnnotator(Annotator):
         if not mentions:
             return []
         context = AssertionContext(text)
-        found: dict[tuple[str, str], Finding] = {}
+        found: dict[tuple[str, Assertion], Finding] = {}
 
-        def add(term: str, assertion: str, implied: bool) -> None:
+        def add(term: str, assertion: Assertion, implied: bool) -> None:
             earlier = found.get((term, assertion))
             if earlier is None or (earlier.implied and not implied):
-                found[term, assertion] = Finding(term, self._kinds[term], assertion, implied)  # type: ignore[arg-type]
+                found[term, assertion] = Finding(term, self._kinds[term], assertion, implied)
 
         for mention in mentions:
             assertion = context.of(mention.start, mention.end)
+            if mention.measured and assertion in ("negated", "family"):
+                assertion = "present"
             add(mention.name, assertion, mention.implied)
             if not mention.implied and assertion in ("present", "historical"):
                 for indication in self._indications.get(mention.name, ()):
@@ -188,11 +191,9 @@ class RuleAnnotator(Annotator):
                 values = _numbers(series["series"])
                 for rule in form.meaning:
                     if rule.holds(series["sign"], values):
-                        yield _Mention(start, series.end(), rule.implies, True)
+                        yield _Mention(start, series.end(), rule.implies, True, True)
 
-    def _longest(
-        self, text: str, tokens: list[tuple[int, int, str]], words: list[str], place: int
-    ) -> _Form | None:
+    def _longest(self, text: str, tokens: list[tuple[int, int, str]], words: list[str], place: int) -> _Form | None:
         for form in self._forms.get(words[place], ()):
             after = place + len(form.words)
             if tuple(words[place:after]) != form.words:
@@ -200,7 +201,7 @@ class RuleAnnotator(Annotator):
             found = tokens[place:after]
             if form.exact and tuple(word for _, _, word in found) != form.exact:
                 continue
-            gaps = (text[left[1] : right[0]].strip() for left, right in zip(found, found[1:], strict=False))
+            gaps = (text[left[1] : right[0]].strip() for left, right in pairwise(found))
             if any(gap not in _JOINTS for gap in gaps):
                 continue
             if form.before_colon and text[found[-1][1] : found[-1][1] + 1] != ":":
@@ -209,7 +210,7 @@ class RuleAnnotator(Annotator):
         return None
 
     def _described(self, text: str) -> Iterator[_Mention]:
-        lower = text.translate(_LOWER)
+        lower = lower_ascii(text)
         for place in self._any_phrase.finditer(lower):
             for name, pattern in self._phrases:
                 if match := pattern.match(lower, place.start()):
