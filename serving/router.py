@@ -1,15 +1,15 @@
 """The router, a library inside the ingress replica: it encodes, asks the shards, merges, and says who answered.
 
-Searches that arrive together go as one batch: one call to the encoder, one to each shard. A router serves one release,
-so a search stays in the release it began with.
+Searches that arrive together share calls: one to the encoder, one to each shard. A router serves one release, so a
+search stays in the release it began with.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,20 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import RayServeException
 
 from corpus.tables import bucket_of
+from serving.batching import Batcher
 from serving.fusion import DEFAULT_LEXICAL_WEIGHT
 from serving.merging import Ranked, merge
 from serving.problems import ProblemError
 from serving.protocol import Filters, Mode
 from serving.release import ReleaseManifest
-from serving.shard import Candidates, ShardQuery
+from serving.shard import ShardQuery
 from serving.shard_deployment import shard_name
 
 RETRY_PAUSE_S = 0.05
 READY_WAIT_S = 2.0
 logger = logging.getLogger("ray.serve")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class RouterSettings(BaseModel):
@@ -41,8 +44,7 @@ class RouterSettings(BaseModel):
     """Candidates per retriever and shard in hybrid mode, at least; twice k where that is more."""
     max_batch_size: int = Field(default=32, gt=0)
     batch_wait_s: float = Field(default=0.001, ge=0)
-    """How long the first search of a batch waits for others."""
-    max_concurrent_batches: int = Field(default=4, gt=0)
+    """How long the first query of an encoder batch waits for others."""
     deadline_s: float = Field(default=10.0, gt=0)
     """After so long, what has not answered is missing; calls to a dead replica are repeated until then."""
 
@@ -74,150 +76,92 @@ class Router:
     def __init__(self, application: str, manifest: ReleaseManifest, settings: RouterSettings) -> None:
         self.manifest = manifest
         self._settings = settings
-        self._encoder = serve.get_deployment_handle("encoder", application)
-        self._shards = [
-            serve.get_deployment_handle(shard_name(number), application) for number in range(len(manifest.shards))
-        ]
         self._shard_of_bucket = manifest.shard_of_bucket()
-        # Made per instance: serve.batch keeps one queue per decorated function, and releases must not mix.
-        self._search_together = serve.batch(
-            max_batch_size=settings.max_batch_size,
-            batch_wait_timeout_s=settings.batch_wait_s,
-            max_concurrent_batches=settings.max_concurrent_batches,
-        )(self._search_batch)
+        names = [shard_name(number) for number in range(len(manifest.shards))]
+        self._handles = {name: serve.get_deployment_handle(name, application) for name in ["encoder", *names]}
+        self._encode = self._batcher("encoder", "encode", settings.batch_wait_s)
+        # The searches of one encoder batch go on in the same turn of the event loop: they need not wait again.
+        self._search_shard = [self._batcher(name, "search") for name in names]
+        self._fetch_rows = [self._batcher(name, "fetch") for name in names]
 
     async def search(self, search: Search) -> Found:
-        """The best hits. Raises ProblemError: unknown patient, encoder or shard missing."""
-        found = await self._search_together(search)
-        if isinstance(found, ProblemError):
-            raise found
-        return found
+        """The best hits. Raises ProblemError: unknown patient, encoder or shard missing, deadline passed."""
+        end = monotonic() + self._settings.deadline_s
+
+        def deadline() -> float:
+            """When the next step must have ended: a partial answer needs time left to go on without a shard."""
+            return (monotonic() + end) / 2 if search.allow_partial else end
+
+        vector: NDArray[np.float32] | None = None
+        if search.mode != "lexical":
+            vector = await _within(deadline(), self._encode(search.query))
+            if vector is None:
+                raise _unavailable(["encoder"])
+        depth = search.k
+        if search.mode == "hybrid":
+            depth = max(2 * search.k, self._settings.min_candidates)
+        query = ShardQuery(search.query, vector, search.mode, depth, search.filters)
+        asked = self._shards_of(search.filters)
+        candidates = await self._ask(self._search_shard, dict.fromkeys(asked, query), deadline())
+        while True:
+            missing = [shard for shard in asked if shard not in candidates]
+            if missing and not (search.allow_partial and candidates):
+                raise _unavailable(map(shard_name, missing))
+            ranking = merge(candidates, search.mode, search.k, self._settings.lexical_weight)
+            contents = await self._contents(ranking, deadline())
+            lost = {each.shard for each in ranking if (each.shard, each.row) not in contents}
+            if not lost:
+                break
+            # A shard that died after its first answer counts as one that never gave it.
+            candidates = {shard: found for shard, found in candidates.items() if shard not in lost}
+        if search.patient_id is not None and not any(each.patients_known for each in candidates.values()):
+            raise ProblemError(404, "unknown_patient", "no searchable note of this patient")
+        hits = [(each, contents[each.shard, each.row]) for each in ranking]
+        if not in_scope(search.filters, [content["patient_id"] for _, content in hits]):
+            logger.error("a hit lies outside the patients that were asked for; the answer is withheld")
+            raise ProblemError(500, "internal_error", "the request failed")
+        return Found(hits, sorted(candidates), missing)
 
     async def not_ready(self) -> list[str]:
         """Names of the deployments that do not answer now."""
         deadline = monotonic() + READY_WAIT_S
-        handles = {"encoder": self._encoder}
-        handles |= {shard_name(number): handle for number, handle in enumerate(self._shards)}
         answers = await asyncio.gather(
-            *(_call(name, handle.ready.remote, deadline) for name, handle in handles.items())
+            *(_call(name, handle.ready.remote, deadline) for name, handle in self._handles.items())
         )
-        return [name for name, answer in zip(handles, answers, strict=True) if answer is None]
+        return [name for name, answer in zip(self._handles, answers, strict=True) if answer is None]
 
-    async def _search_batch(self, searches: list[Search]) -> list[Found | ProblemError]:
-        deadline = monotonic() + self._settings.deadline_s
-        vectors = await self._encode(searches, deadline)
-        asked = [self._shards_of(search) for search in searches]
-        queries = [
-            ShardQuery(search.query, vector, search.mode, self._depth(search), search.filters)
-            for search, vector in zip(searches, vectors, strict=True)
-        ]
-        # A search whose vector is missing asks nobody: it becomes a problem below.
-        able = [
-            search.mode == "lexical" or vector is not None for search, vector in zip(searches, vectors, strict=True)
-        ]
-        members = {
-            shard: [i for i, shards in enumerate(asked) if able[i] and shard in shards]
-            for shard in range(len(self._shards))
-        }
-        members = {shard: numbers for shard, numbers in members.items() if numbers}
-        answers = await asyncio.gather(
-            *(
-                _call(shard_name(shard), self._shards[shard].search.remote, deadline, [queries[i] for i in numbers])
-                for shard, numbers in members.items()
-            )
-        )
-        candidates: list[dict[int, Candidates]] = [{} for _ in searches]
-        for (shard, numbers), answer in zip(members.items(), answers, strict=True):
-            for i, found in zip(numbers, answer or [], strict=answer is not None):
-                candidates[i][shard] = found
-        problems = [
-            self._refusal(search, shards, found) if can else _unavailable("encoder")
-            for search, shards, found, can in zip(searches, asked, candidates, able, strict=True)
-        ]
-        return await self._finish(searches, asked, candidates, problems, deadline)
-
-    async def _encode(self, searches: Sequence[Search], deadline: float) -> list[NDArray[np.float32] | None]:
-        texts = list(dict.fromkeys(search.query for search in searches if search.mode != "lexical"))
-        vectors = await _call("encoder", self._encoder.encode.remote, deadline, texts) if texts else None
-        vector_of = {} if vectors is None else dict(zip(texts, vectors, strict=True))
-        return [None if search.mode == "lexical" else vector_of.get(search.query) for search in searches]
-
-    def _shards_of(self, search: Search) -> list[int]:
+    def _shards_of(self, filters: Filters) -> list[int]:
         """Shards that can hold a hit: those of the filter's patients, or all."""
-        patients = search.filters.patient_ids
-        if patients is None:
-            return list(range(len(self._shards)))
-        return sorted({int(self._shard_of_bucket[bucket_of(patient)]) for patient in patients})
+        if filters.patient_ids is None:
+            return list(range(len(self.manifest.shards)))
+        return sorted({int(self._shard_of_bucket[bucket_of(patient)]) for patient in filters.patient_ids})
 
-    def _depth(self, search: Search) -> int:
-        return max(2 * search.k, self._settings.min_candidates) if search.mode == "hybrid" else search.k
-
-    def _refusal(self, search: Search, asked: list[int], found: dict[int, Candidates]) -> ProblemError | None:
-        missing = [shard for shard in asked if shard not in found]
-        if missing and not (search.allow_partial and found):
-            return _unavailable(", ".join(map(shard_name, missing)))
-        if search.patient_id is not None and not any(each.patients_known for each in found.values()):
-            return ProblemError(404, "unknown_patient", "no searchable note of this patient")
-        return None
-
-    async def _finish(
-        self,
-        searches: Sequence[Search],
-        asked: Sequence[list[int]],
-        candidates: Sequence[dict[int, Candidates]],
-        problems: Sequence[ProblemError | None],
-        deadline: float,
-    ) -> list[Found | ProblemError]:
-        """Merge, fetch the contents of the winners, and check them."""
-        weight = self._settings.lexical_weight
-        rankings = [
-            [] if problem else merge(found, search.mode, search.k, weight)
-            for search, found, problem in zip(searches, candidates, problems, strict=True)
-        ]
-        rows: dict[int, list[int]] = {}
-        for shard, row in sorted({(each.shard, each.row) for ranking in rankings for each in ranking}):
-            rows.setdefault(shard, []).append(row)
-        answers = await asyncio.gather(
-            *(
-                _call(shard_name(shard), self._shards[shard].fetch.remote, deadline, wanted)
-                for shard, wanted in rows.items()
-            )
-        )
-        lost = {shard for shard, answer in zip(rows, answers, strict=True) if answer is None}
-        if lost:
-            # A shard that died between the two calls: go on as if it had not answered the first one.
-            left = [{s: c for s, c in found.items() if s not in lost} for found in candidates]
-            refusals = [
-                problem or self._refusal(search, shards, found)
-                for problem, search, shards, found in zip(problems, searches, asked, left, strict=True)
-            ]
-            return await self._finish(searches, asked, left, refusals, deadline)
-        contents = {
+    async def _contents(self, ranking: Sequence[Ranked], deadline: float) -> dict[tuple[int, int], dict[str, Any]]:
+        """Contents by (shard, row); those of shards that do not answer are left out."""
+        rows = {shard: [each.row for each in ranking if each.shard == shard] for shard, *_ in ranking}
+        fetched = await self._ask(self._fetch_rows, rows, deadline)
+        return {
             (shard, row): content
-            for (shard, wanted), answer in zip(rows.items(), answers, strict=True)
-            for row, content in zip(wanted, answer, strict=True)
+            for shard, found in fetched.items()
+            for row, content in zip(rows[shard], found, strict=True)
         }
-        return [
-            problem or self._found(search, shards, found, ranking, contents)
-            for problem, search, shards, found, ranking in zip(
-                problems, searches, asked, candidates, rankings, strict=True
-            )
-        ]
 
-    def _found(
-        self,
-        search: Search,
-        asked: list[int],
-        candidates: dict[int, Candidates],
-        ranking: list[Ranked],
-        contents: dict[tuple[int, int], dict[str, Any]],
-    ) -> Found | ProblemError:
-        hits = [(each, contents[each.shard, each.row]) for each in ranking]
-        if not in_scope(search.filters, [content["patient_id"] for _, content in hits]):
-            logger.error("a hit lies outside the patients that were asked for; the answer is withheld")
-            return ProblemError(500, "internal_error", "the request failed")
-        missing = [shard for shard in asked if shard not in candidates]
-        return Found(hits, answered=sorted(candidates), missing=missing)
+    async def _ask(
+        self, batchers: Sequence[Batcher[Item, Result | None]], questions: Mapping[int, Item], deadline: float
+    ) -> dict[int, Result]:
+        """Answers by shard number; shards that do not answer are left out."""
+        calls = [_within(deadline, batchers[shard](question)) for shard, question in questions.items()]
+        answers = zip(questions, await asyncio.gather(*calls), strict=True)
+        return {shard: answer for shard, answer in answers if answer is not None}
+
+    def _batcher(self, name: str, method: str, wait_s: float = 0.0) -> Batcher[Any, Any]:
+        remote = getattr(self._handles[name], method).remote
+
+        async def call(items: list[Any]) -> list[Any]:
+            answer = await _call(name, remote, monotonic() + self._settings.deadline_s, items)
+            return [None] * len(items) if answer is None else answer
+
+        return Batcher(call, self._settings.max_batch_size, wait_s)
 
 
 def in_scope(filters: Filters, patient_ids: Sequence[str]) -> bool:
@@ -225,17 +169,24 @@ def in_scope(filters: Filters, patient_ids: Sequence[str]) -> bool:
     return filters.patient_ids is None or {*patient_ids} <= {*filters.patient_ids}
 
 
-def _unavailable(what: str) -> ProblemError:
-    return ProblemError(503, "unavailable", f"no answer from: {what}", retry_after_s=2)
+def _unavailable(what: Iterable[str]) -> ProblemError:
+    return ProblemError(503, "unavailable", f"no answer from: {', '.join(what)}", retry_after_s=2)
 
 
-async def _call(name: str, remote: Callable[..., Awaitable[Any]], deadline: float, *args: object) -> Any:
+async def _within(deadline: float, answer: Any) -> Any:
+    try:
+        return await asyncio.wait_for(answer, deadline - monotonic())
+    except TimeoutError:
+        return None
+
+
+async def _call(name: str, remote: Callable[..., Any], deadline: float, *args: object) -> Any:
     """The answer of a replica, asking again when it dies; None when there is none by the deadline."""
     while True:
         try:
             return await asyncio.wait_for(remote(*args), deadline - monotonic())
         except RayActorError:
-            await asyncio.sleep(min(RETRY_PAUSE_S, max(0.0, deadline - monotonic())))
+            await asyncio.sleep(RETRY_PAUSE_S)
         except (TimeoutError, RayError, RayServeException) as error:
             # An error of the replica's own code could quote the query, so only its kind is logged.
             logger.warning("no answer from %s: %s", name, type(error).__name__)

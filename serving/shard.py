@@ -83,9 +83,10 @@ class Shard:
             self._candidates(query, rows, found) for query, rows, found in zip(queries, allowed, dense, strict=True)
         ]
 
-    def fetch(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """The contents of these rows, in their order."""
-        return self._rows.select(CONTENTS).take(pa.array(rows, pa.int64())).to_pylist()
+    def fetch(self, batch: Sequence[Sequence[int]]) -> list[list[dict[str, Any]]]:
+        """The contents of each list of rows, in its order."""
+        contents = self._rows.select(CONTENTS)
+        return [contents.take(pa.array(rows, pa.int64())).to_pylist() for rows in batch]
 
     def _allowed(self, filters: Filters) -> NDArray[np.int64] | None:
         """Rows that pass, ascending; None when there is no condition."""

@@ -26,7 +26,7 @@ class ShardSettings(BaseModel):
 
 
 class ShardDeployment:
-    """Batches of queries in, candidates out; rows in, contents out. Loading checks the files."""
+    """Queries in, candidates out; rows in, contents out; both in batches. Loading checks the files."""
 
     def __init__(self, release: str, number: int, settings: ShardSettings) -> None:
         faiss.omp_set_num_threads(settings.threads)
@@ -36,9 +36,9 @@ class ShardDeployment:
         """Candidates of each query."""
         return await asyncio.to_thread(self._shard.search, queries)
 
-    async def fetch(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """Contents of the rows."""
-        return await asyncio.to_thread(self._shard.fetch, rows)
+    async def fetch(self, batch: Sequence[Sequence[int]]) -> list[list[dict[str, Any]]]:
+        """Contents of each list of rows."""
+        return await asyncio.to_thread(self._shard.fetch, batch)
 
     async def ready(self) -> bool:
         """True once the files are checked and loaded: the constructor does that."""
