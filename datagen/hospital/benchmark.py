@@ -56,7 +56,9 @@ def write_benchmark(settings: HospitalSettings, chunking: ChunkingSettings, fold
                 inside = [m for m in note.mentions if chunk.char_start <= m.start and m.end <= chunk.char_end]
                 for concept, judgement in judge(known, text, inside).items():
                     judged[concept][chunk_id] = judgement
-    kept = {c: judged[c] for c in known.everything.concepts if 0 < len(judged[c]) <= MOST_RELEVANT * len(chunks)}
+    kept = {
+        c: judged[c] for c in known.everything.concepts if c in judged and len(judged[c]) <= MOST_RELEVANT * len(chunks)
+    }
     numbers = {concept: f"q{number:04d}" for number, concept in enumerate(kept)}
     queries = [
         {"_id": numbers[c], "text": concept.name, "type": concept.type, "concept": c}

@@ -21,6 +21,8 @@ class Chart:
     values: dict[str, float] = field(default_factory=dict)
     narrower: dict[str, str] = field(default_factory=dict)
     """The kind of each condition that was named once stays the patient's kind."""
+    lasting: dict[str, list[str]] = field(default_factory=dict)
+    """What is said of the patient's life, allergies and relatives stays the same over the notes."""
     true: set[str] = field(default_factory=set)
     """Every concept that was ever true of the patient, with all broader concepts."""
 
@@ -29,8 +31,11 @@ class Chart:
         return concept_id in self.true
 
     def add(self, concept: Concept) -> None:
-        """Remember that the concept is true of the patient."""
+        """Remember that the concept is true of the patient, and stop the drugs that it speaks against."""
         self.true |= {concept.concept_id} | self.facts.ancestors[concept.concept_id]
+        harmful = [drug for drug in self.drugs if not self.true.isdisjoint(self.facts.concepts[drug].avoid)]
+        for drug in harmful:
+            del self.drugs[drug]
 
     def kept(self, name: str, low: float, high: float) -> float:
         """A value that stays with the patient and drifts by a few per cent of its range each time it is asked for."""

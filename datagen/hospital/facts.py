@@ -201,11 +201,11 @@ def _held_out(facts: Facts, rng: random.Random) -> tuple[frozenset[str], frozens
             grown = wider
         if len(grown) <= limit:
             held = grown
-    showing = {
-        pattern.pattern_id
-        for concept, pattern in facts.patterns()
-        if concept.concept_id in held or facts.lexicon.concepts_in(f"{getattr(pattern, 'exam', '')}. {pattern.text}") & held
-    }
+    showing = set()
+    for concept, pattern in facts.patterns():
+        exam = pattern.exam if isinstance(pattern, Imaging) else ""
+        if concept.concept_id in held or facts.lexicon.concepts_in(f"{exam}. {pattern.text}") & held:
+            showing.add(pattern.pattern_id)
     rest = [pattern.pattern_id for _, pattern in facts.patterns() if pattern.pattern_id not in showing]
     return held, frozenset(showing | set(rng.sample(rest, round(HELD_OUT_SHARE * len(rest)))))
 
@@ -236,9 +236,8 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def _concept(concept_id: str, kind: str, entry: dict[str, Any]) -> Concept:
-    implied_by = [
-        {"pattern_id": f"{concept_id}/{number}", "text": text} for number, text in enumerate(entry.pop("implied_by", []))
-    ]
+    texts = enumerate(entry.pop("implied_by", []))
+    implied_by = [{"pattern_id": f"{concept_id}/{number}", "text": text} for number, text in texts]
     imaging = [
         {"pattern_id": f"{concept_id}/imaging{number}", "text": item["finding"], "exam": item["exam"]}
         for number, item in enumerate(entry.pop("imaging", []))

@@ -14,11 +14,13 @@ class NoteSections:
     def __init__(self, writer: Writer, chart: Chart, visit: Visit) -> None:
         self.w, self.chart, self.visit, self.rng = writer, chart, visit, writer.rng
         self.facts = chart.facts
+        self.complaints = visit.symptoms or [self.rng.choice(self.facts.by_course["symptom"])]
         shown = self._concepts(chart.conditions)
         self.conditions = self.rng.sample(shown, min(len(shown), self.rng.randint(3, 6)))
         told = [*self.conditions, *([visit.acute] if visit.acute else [])]
         self.implied = {c.concept_id for c in told if self._usable(c) and self.rng.random() < 0.4}
         """Conditions that this note only implies outside its diagnosis list."""
+        self._used: set[str] = set()
         self.named = [c for c in self.conditions if c.concept_id not in self.implied]
 
     def _concepts(self, ids: Iterable[str]) -> list[Concept]:
@@ -26,16 +28,19 @@ class NoteSections:
 
     def _usable(self, concept: Concept) -> list[Pattern]:
         """Implication patterns that hold for this patient."""
-        return [p for p in concept.implied_by if "{rx}" not in p.text or self.chart.treatments(concept)]
+        treated = bool(self.chart.treatments(concept))
+        return [p for p in concept.implied_by if "{rx}" not in p.text or treated]
 
-    def _tell(self, concept: Concept, key: str, **slots: str) -> None:
+    def _tell(self, concept: Concept, key: str, year: str = "") -> None:
         """Name the concept in a phrase, or imply it where this note does so."""
-        patterns = self._usable(concept)
-        chance = 1.0 if concept.concept_id in self.implied else 0.4 if concept.type != "disease" else 0.0
-        if patterns and self.rng.random() < chance:
-            self.w.imply(concept, self.rng.choice(patterns))
-        else:
-            self.w.say(self.w.phrase(key), c=concept, **slots)
+        only_implied = concept.concept_id in self.implied
+        patterns = [p for p in self._usable(concept) if p.pattern_id not in self._used]
+        if patterns and (only_implied or (concept.type != "disease" and self.rng.random() < 0.4)):
+            pattern = self.rng.choice(patterns)
+            self._used.add(pattern.pattern_id)
+            self.w.imply(concept, pattern)
+        elif not only_implied:
+            self.w.say(self.w.phrase(key), c=concept, year=year)
 
     def phrases(self, key: str, count: int) -> None:
         """Up to `count` different phrases that hold no concept slot."""
@@ -48,7 +53,7 @@ class NoteSections:
 
     def opening(self) -> None:
         """Who came, with what history and symptoms; then how the illness showed."""
-        symptoms = self.visit.symptoms or [self.facts.concepts["fatigue"]]
+        symptoms = self.complaints
         history = self.named[:3]
         if history:
             self.w.say(self.w.phrase("opening"), cs=history, symptoms=symptoms)
@@ -58,22 +63,26 @@ class NoteSections:
 
     def denials(self) -> None:
         """Symptoms that the patient does not have."""
-        absent = [c for c in self.facts.by_course["symptom"] if c not in self.visit.symptoms]
-        self.w.say(self.w.phrase("denied"), asserted=False, ors=self.rng.sample(absent, self.rng.randint(2, 4)))
+        absent = [c for c in self.facts.by_course["symptom"] if c not in self.complaints]
+        asked = dict.fromkeys(c.concept_id for c in self.rng.choices(absent, [c.weight for c in absent], k=4))
+        self.w.say(self.w.phrase("denied"), asserted=False, ors=self._concepts(asked))
 
     def exclusions(self) -> None:
         """A diagnosis ruled out; sometimes a drug or a procedure that was not given."""
         year = self.visit.start.year
-        absent = [c for course in ("acute", "chronic") for c in self.facts.by_course[course] if self.chart.suits(c, year)]
-        if absent:
-            self.w.say(self.w.phrase("ruled_out"), asserted=False, c=self.rng.choice(absent))
+        absent = [
+            c for course in ("acute", "chronic") for c in self.facts.by_course[course] if self.chart.suits(c, year)
+        ]
+        symptoms = {symptom.concept_id for symptom in self.visit.symptoms}
+        differential = [c for c in absent if symptoms.intersection(c.symptoms)] or absent
+        if differential:
+            self.w.say(self.w.phrase("ruled_out"), asserted=False, c=self.rng.choice(differential))
         if self.rng.random() < 0.3:
-            spared = [
-                c
-                for c in self.facts.concepts.values()
-                if c.type != "disease" and c.concept_id not in self.chart.true and c.sex in (None, self.chart.sex)
-            ]
-            self.w.say(self.w.phrase("not_done"), asserted=False, c=self.rng.choice(spared))
+            treated = [c for c in (self.visit.acute, *self.conditions) if c]
+            usual = self._concepts(dict.fromkeys(i for c in treated for i in (*c.drugs, *c.keeps, *c.procedures)))
+            spared = [c for c in usual if not self.chart.has(c.concept_id) and c.sex in (None, self.chart.sex)]
+            if spared:
+                self.w.say(self.w.phrase("not_done"), asserted=False, c=self.rng.choice(spared))
 
     def history(self, key: str) -> None:
         """Chronic conditions, then illnesses that are over."""
@@ -103,16 +112,20 @@ class NoteSections:
         """Social and family history."""
         if self.rng.random() < 0.5:
             self.w.heading("social")
-            self.phrases("social", 2)
+            for fact in self.w.lasting("social", 2):
+                self.w.say(fact)
         if self.rng.random() < 0.6:
             self.family()
 
     def family(self) -> None:
         """What runs in the family: about relatives, so nothing that is asserted of the patient."""
         self.w.heading("family")
-        inherited = self._concepts(self.facts.phrases["heritable"])
-        for condition in self.rng.sample(inherited, self.rng.choice([1, 1, 2])):
-            self.w.say(self.w.phrase("family"), asserted=False, c=condition)
+        affected, relatives = self.w.lasting("heritable", 2), self.w.lasting("relatives", 2)
+        for condition, relative in zip(self._concepts(affected), relatives, strict=True):
+            self.w.say(self.w.phrase("family"), asserted=False, c=condition, relative=relative)
+        spared = [c for c in self.facts.phrases["heritable"] if c not in affected]
+        if self.rng.random() < 0.4:
+            self.w.say(self.w.phrase("family_absent"), asserted=False, c=self.facts.concepts[self.rng.choice(spared)])
 
     def drugs(self, key: str, drugs: dict[str, str]) -> None:
         """A list of drugs with doses, on lines or in a row."""
@@ -122,14 +135,14 @@ class NoteSections:
             if lines:
                 self.w.item()
             end = "" if lines else "." if number == len(drugs) else ","
-            self.w.say("{d} {dose}", d=self.facts.concepts[drug], dose=self.w.dose(dose), end=end)
+            self.w.say("{d} {dose}", sentence=False, d=self.facts.concepts[drug], dose=self.w.dose(dose), end=end)
         if not drugs:
             self.w.say("none")
 
     def allergies(self) -> None:
         """Known allergies."""
         self.w.heading("allergies")
-        self.w.say(self.w.phrase("allergies"))
+        self.w.say(self.w.lasting("allergies", 1)[0])
 
     def examination(self, vitals: str) -> None:
         """Vital signs and findings by system; what is normal is said in ways that deny symptoms."""
@@ -167,7 +180,7 @@ class NoteSections:
             text = f"{name} {{{keep}={span}}} {unit}".strip() if long else f"{lab}{joint}{{{keep}={span}}}"
             pattern = Pattern(pattern_id=f"{implied.concept_id}/lab:{lab}", text=text) if implied else None
             implies = (implied, pattern) if implied and pattern else None
-            self.w.say(text, implies=implies, end="." if lab == chosen[-1] else ",")
+            self.w.say(text, implies=implies, sentence=False, end="." if lab == chosen[-1] else ",")
 
     def course(self) -> None:
         """How the acute illness was recognised and treated, then the chronic ones in brief."""
@@ -204,15 +217,19 @@ class NoteSections:
 
     def warnings(self) -> None:
         """Symptoms to come back with: hypothetical."""
-        symptoms = self.rng.sample(self.facts.by_course["symptom"], self.rng.randint(2, 3))
-        self.w.say(self.w.phrase("warned"), asserted=False, ors=symptoms)
+        symptoms = self.facts.by_course["symptom"]
+        feared = dict.fromkeys(c.concept_id for c in self.rng.choices(symptoms, [c.weight for c in symptoms], k=3))
+        self.w.say(self.w.phrase("warned"), asserted=False, ors=self._concepts(feared))
 
     def diagnoses(self) -> None:
         """The list of diagnoses, all by name."""
         self.w.heading("diagnoses")
-        for condition in [*([self.visit.acute] if self.visit.acute else []), *self.named[:3]]:
+        if self.visit.acute:
             self.w.item()
-            self.w.say(self.w.phrase("diagnosis_line"), c=condition, end="")
+            self.w.say(self.w.phrase("diagnosis_line"), c=self.visit.acute, end="")
+        for condition in self.named[:3]:
+            self.w.item()
+            self.w.say("{c}", c=condition, end="")
 
     def sign(self) -> None:
         """The author's signature."""
@@ -222,7 +239,7 @@ class NoteSections:
 
 def discharge_summary(s: NoteSections) -> None:
     """Discharge summary of an admission."""
-    s.w.say("{Admission Date: {date}   Discharge Date: {date}|Admitted {date}, discharged {date}|Name: {title}}", end="")
+    s.w.say("{Admission Date: {date}   Discharge Date: {date}|Admitted {date}, left {date}|Name: {title}}", end="")
     front: list[Callable[[], None]] = [s.allergies, lambda: s.history("pmh"), s.surgeries, s.background]
     s.rng.shuffle(front)
     if s.rng.random() < 0.5 and s.visit.symptoms:
@@ -250,14 +267,15 @@ def discharge_summary(s: NoteSections) -> None:
 
 def progress_note(s: NoteSections) -> None:
     """A day on the ward."""
-    s.w.say("{Hospital day|HD} #{2~6}{|, {date}|, {hospital}}", end="")
+    day = str((s.w.time.date() - s.visit.start.date()).days + 1)
+    s.w.say("{Hospital day|Day|Ward day} #{day}{|, {date}|, {hospital}}", end="", day=day)
     s.w.heading("interval")
     s.w.say(s.w.phrase("interval"))
     s.denials()
     s.examination("vitals")
     s.labs()
     s.w.heading("assessment")
-    s.w.say("{aged} {man}, {hospital day|day} {2~6}")
+    s.w.say("{aged} {man}, {hospital day|day} {day}", day=day)
     if s.visit.acute:
         s._tell(s.visit.acute, "diagnosis")
     for drug, dose in s.visit.given.items():
@@ -289,7 +307,7 @@ def clinic_letter(s: NoteSections) -> None:
 
 def medication_list(s: NoteSections) -> None:
     """Reconciled medication list."""
-    s.w.say("{Medication reconciliation|Medication list|Discharge medication summary} for {title}, {date}", end="")
+    s.w.say("{Medication reconciliation|Medication list|Reconciled medications} for {title}, {date}", end="")
     s.allergies()
     s.drugs("drugs", s.chart.drugs)
     s.w.heading("problems")
@@ -313,11 +331,10 @@ def radiology_report(s: NoteSections) -> None:
     excluded = [c for c in s._concepts(exams[exam]["excludes"]) if not s.chart.has(c.concept_id)]
     s.w.say(s.rng.choice(["EXAM: ", "Study: ", "Examination: "]) + exam + "{|, {date}}", end="")
     s.w.line()
-    symptoms = s.visit.symptoms or [s.facts.concepts["fatigue"]]
     question = s.rng.choice([*excluded, subject] if subject else excluded) if excluded else subject
     if question:
-        s.w.say("{INDICATION|Clinical history|Reason}: ", asserted=False, end="")
-        s.w.say(s.w.phrase("indication"), asserted=False, symptoms=symptoms, c=question)
+        reason = "{INDICATION|Clinical history|Reason}: " + s.w.phrase("indication")
+        s.w.say(reason, asserted=False, symptoms=s.complaints, c=question)
     s.w.line()
     s.w.say("{TECHNIQUE|Technique}: " + s.rng.choice(exams[exam]["technique"]))
     s.w.line()
@@ -325,17 +342,15 @@ def radiology_report(s: NoteSections) -> None:
     s.w.line()
     s.w.say("{FINDINGS|Findings}:", end="")
     normal = exams[exam]["normal"]
-    for text in s.rng.sample(normal, min(2, len(normal))):
+    for text in s.rng.sample(normal, len(normal)):
         s.w.say(text)
     if subject and finding:
         s.w.say(finding.text, implies=(subject, finding))
-    for text in [t for t in normal if s.rng.random() < 0.3]:
-        s.w.say("in addition, " + text)
-    for condition in s.rng.sample(excluded, min(len(excluded), s.rng.randint(1, 3))):
+    for condition in s.rng.sample(excluded, min(len(excluded), s.rng.randint(2, 4))):
         s.w.say("{no|there is no|no evidence of|no CT or radiographic sign of} {c}", asserted=False, c=condition)
-    for condition in s.chart.conditions:
-        if s.rng.random() < 0.15:
-            s.w.say("{incidental note: known {c}|{c} as in the chart}", c=s.facts.concepts[condition])
+    for condition in s.rng.sample(s.conditions, min(2, len(s.conditions))):
+        s.w.say("{incidental note of known {c}|{c} as in the chart|background of {c}}", c=condition)
+    s.phrases("advice_radiology", 2)
     s.w.line()
     s.w.say("{IMPRESSION|Impression|Conclusion}:", end="")
     if subject and s.rng.random() < 0.55:

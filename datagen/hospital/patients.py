@@ -73,7 +73,7 @@ def generate_patient(settings: HospitalSettings, index: int) -> Patient:
             counts[kind] += 1
             name, write = _WRITERS[kind]
             time = visit.end if kind in ("DS", "ML") else visit.start + timedelta(days=min(number, visit.days))
-            writer = Writer(chart, pick_author(rng, brackets), rng, time.year)
+            writer = Writer(chart, pick_author(rng, brackets), rng, time)
             write(notes.NoteSections(writer, chart, visit))
             row = {
                 "note_id": f"{patient_id(index)}-{kind}-{counts[kind]}",
@@ -88,7 +88,7 @@ def generate_patient(settings: HospitalSettings, index: int) -> Patient:
             written.append(Note(row, tuple(writer.mentions)))
         if visit.acute:
             chart.past[visit.acute.concept_id] = visit.start.year
-        start = visit.end + timedelta(days=rng.randint(20, 240), minutes=rng.randint(0, 600))
+        start = visit.end + timedelta(days=rng.randint(20, 240))
     return Patient(patient_id(index), tuple(written))
 
 

@@ -1,17 +1,24 @@
-"""Turns phrases into note text and keeps, for every mention, where it lies, what it means and whether it is asserted."""
+"""Turns phrases into note text and keeps where every mention lies, what it means and whether it is asserted."""
 
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from datagen.hospital.chart import Chart
 from datagen.hospital.facts import Concept, Pattern
 from datagen.hospital.lexicon import Kind, Wording
-from datagen.hospital.templates import Slot, pieces
+from datagen.hospital.templates import pieces
 
-_TIMES = {"BID": "twice daily", "TID": "three times daily", "QID": "four times daily", "QHS": "at bedtime", "PRN": "as needed"}
+_TIMES = {
+    "BID": "twice daily",
+    "TID": "three times daily",
+    "QID": "four times daily",
+    "QHS": "at bedtime",
+    "PRN": "as needed",
+}
 
 Filling = str | Concept | Sequence[Concept]
 
@@ -60,16 +67,16 @@ def pick_author(rng: random.Random, brackets: bool) -> Author:
 class Writer:
     """Writes one note."""
 
-    def __init__(self, chart: Chart, author: Author, rng: random.Random, year: int) -> None:
+    def __init__(self, chart: Chart, author: Author, rng: random.Random, time: datetime) -> None:
         self.chart, self.author, self.rng = chart, author, rng
         self.facts = chart.facts
-        self.year = year
+        self.time = time
         self.mentions: list[Mention] = []
         self._parts: list[str] = []
         self._length = 0
         self._separator = ""
         self._items = 0
-        self._common = self._person(year - chart.birth_year)
+        self._common = self._person(time.year - chart.birth_year)
 
     @property
     def text(self) -> str:
@@ -105,15 +112,19 @@ class Writer:
         asserted: bool = True,
         implies: tuple[Concept, Pattern] | None = None,
         end: str = ".",
+        sentence: bool = True,
         **slots: Filling,
     ) -> None:
-        """Write a statement: fill the slots, find every wording in it, note what it implies."""
+        """Write a statement: fill the slots, find every wording in it, note what it implies.
+
+        A `sentence` starts with a capital (nearly always), a part of a list does not.
+        """
         text, mentions = self._fill(template, slots, broader=asserted)
         taken = [(mention.start, mention.end) for mention in mentions]
         for start, stop, wording in self.facts.lexicon.scan(text):
             if all(stop <= begin or start >= finish for begin, finish in taken):
                 mentions.append(Mention(start, stop, wording.concept, wording.kind, "", True))
-        if end and end not in "\n," and (self.author.style == "full" or self.rng.random() < 0.3):
+        if sentence and (self.author.style == "full" or self.rng.random() < 0.3):
             text = text[0].upper() + text[1:]
         start = self._append(text + end, self._separator)
         self._separator = " "
@@ -123,23 +134,30 @@ class Writer:
         for mention in mentions:
             self._note(mention._replace(start=start + mention.start, end=start + mention.end), asserted)
 
+    def lasting(self, key: str, count: int) -> list[str]:
+        """Up to `count` of the phrases for `key`, slots filled, the same ones in every note of the patient."""
+        if key not in self.chart.lasting:
+            phrases = self.facts.phrases[key]
+            chosen = self.rng.sample(phrases, min(count, len(phrases)))
+            self.chart.lasting[key] = [self._fill(phrase, {}, broader=False)[0] for phrase in chosen]
+        return self.chart.lasting[key]
+
     def imply(self, concept: Concept, pattern: Pattern) -> None:
         """State a pattern from which `concept` follows."""
-        treatments = self.chart.treatments(concept)
-        slots: dict[str, Filling] = {"rx": self.rng.choice(treatments)} if "{rx}" in pattern.text else {}
-        template = pattern.text
-        if slots:
-            drug = slots["rx"]
-            assert isinstance(drug, Concept)
-            slots["dose"] = self.dose(self.chart.drugs[drug.concept_id])
-            template = template.replace("{rx}", "{rx} {dose}")
-        self.say(template, implies=(concept, pattern), **slots)
+        if "{rx}" not in pattern.text:
+            self.say(pattern.text, implies=(concept, pattern))
+            return
+        drug = self.rng.choice(self.chart.treatments(concept))
+        dose = self.dose(self.chart.drugs[drug.concept_id])
+        self.say(pattern.text.replace("{rx}", "{rx} {dose}"), implies=(concept, pattern), rx=drug, dose=dose)
 
     def dose(self, dose: str) -> str:
         """The dose as this author writes it."""
         if self.author.style == "full":
             return " ".join(_TIMES.get(word, word) for word in dose.split())
-        route = self.rng.random() < 0.5 and not re.search(r"IV|SC|SL|IM|inhaled|patch|drop|puff|nebul|nasal|tablet", dose)
+        route = self.rng.random() < 0.5 and not re.search(
+            r"IV|SC|SL|IM|inhaled|patch|drop|puff|nebul|nasal|tablet", dose
+        )
         return re.sub(r"(mg|mcg|g) ", r"\1 PO ", dose, count=1) if route else dose
 
     def date(self) -> str:
@@ -147,7 +165,7 @@ class Writer:
         if not self.author.brackets:
             return "___"
         month, day = self.rng.randint(1, 12), self.rng.randint(1, 28)
-        return self.rng.choice([f"[**{self.year + 140}-{month}-{day}**]", f"[**{month}-{day}**]"])
+        return self.rng.choice([f"[**{self.time.year + 140}-{month}-{day}**]", f"[**{month}-{day}**]"])
 
     def _note(self, mention: Mention, asserted: bool) -> None:
         mention = mention._replace(asserted=asserted)
@@ -164,9 +182,7 @@ class Writer:
         self._length = start + len(text)
         return start
 
-    def _fill(
-        self, template: str, slots: dict[str, Filling], broader: bool
-    ) -> tuple[str, list[Mention]]:
+    def _fill(self, template: str, slots: dict[str, Filling], broader: bool) -> tuple[str, list[Mention]]:
         """The text with its slots filled, and the mentions in concept slots.
 
         `broader`: a condition or procedure may be called by a broader name (never where it is denied: the patient
@@ -190,7 +206,9 @@ class Writer:
                     last = place == len(concepts) - 1 and self.author.style == "full"
                     out += f" {joint} " if last else ", "
                 spelled = self._wording(concept, broader and part in ("c", "cs"))
-                mentions.append(Mention(len(out), len(out) + len(spelled.text), spelled.concept, spelled.kind, "", True))
+                mentions.append(
+                    Mention(len(out), len(out) + len(spelled.text), spelled.concept, spelled.kind, "", True)
+                )
                 out += spelled.text
         return out, mentions
 
@@ -231,7 +249,9 @@ class Writer:
             name, _, span = slot.rpartition("=")
             low, high = span.split("~")
             decimals = len(low.partition(".")[2])
-            number = self.chart.kept(name, float(low), float(high)) if name else self.rng.uniform(float(low), float(high))
+            number = (
+                self.chart.kept(name, float(low), float(high)) if name else self.rng.uniform(float(low), float(high))
+            )
             return f"{number:.{decimals}f}"
         if slot == "date":
             return self.date()
