@@ -14,6 +14,10 @@ class Chart:
     rng: random.Random
     sex: str
     birth_year: int
+    side: str
+    """`left` or `right`: where one-sided trouble of the patient is."""
+    name_mark: int
+    """Number of the mark that stands for the patient's name."""
     conditions: dict[str, int] = field(default_factory=dict)
     past: dict[str, int] = field(default_factory=dict)
     drugs: dict[str, str] = field(default_factory=dict)
@@ -103,7 +107,7 @@ class Chart:
 def newborn_chart(facts: Facts, rng: random.Random, year: int) -> Chart:
     """The chart of a patient who is first seen in `year`."""
     age = min(95, max(19, round(rng.gauss(62, 17))))
-    chart = Chart(facts, rng, rng.choice("FM"), year - age)
+    chart = Chart(facts, rng, rng.choice("FM"), year - age, rng.choice(["left", "right"]), rng.randint(10, 9999))
     most = 2 if age < 40 else 4 if age < 60 else 6
     for _ in range(rng.randint(min(1, most - 1), most)):
         condition = chart.fall_ill("chronic", year)

@@ -239,7 +239,12 @@ class NoteSections:
 
 def discharge_summary(s: NoteSections) -> None:
     """Discharge summary of an admission."""
-    s.w.say("{Admission Date: {date}   Discharge Date: {date}|Admitted {date}, left {date}|Name: {title}}", end="")
+    s.w.say(
+        "{Admission Date: {start}   Discharge Date: {stop}|Admitted {start}, left {stop}}",
+        end="",
+        start=s.w.date(s.visit.days),
+        stop=s.w.date(),
+    )
     front: list[Callable[[], None]] = [s.allergies, lambda: s.history("pmh"), s.surgeries, s.background]
     s.rng.shuffle(front)
     if s.rng.random() < 0.5 and s.visit.symptoms:
@@ -338,7 +343,7 @@ def radiology_report(s: NoteSections) -> None:
     s.w.line()
     s.w.say("{TECHNIQUE|Technique}: " + s.rng.choice(exams[exam]["technique"]))
     s.w.line()
-    s.w.say("{COMPARISON|Prior studies}: {none available|study of {date}|outside films from {hospital}}")
+    s.w.say("{COMPARISON|Prior studies}: {none available|study of {earlier}|outside films from {hospital}}")
     s.w.line()
     s.w.say("{FINDINGS|Findings}:", end="")
     normal = exams[exam]["normal"]
@@ -347,7 +352,7 @@ def radiology_report(s: NoteSections) -> None:
     if subject and finding:
         s.w.say(finding.text, implies=(subject, finding))
     for condition in s.rng.sample(excluded, min(len(excluded), s.rng.randint(2, 4))):
-        s.w.say("{no|there is no|no evidence of|no CT or radiographic sign of} {c}", asserted=False, c=condition)
+        s.w.say("{no|there is no|no evidence of|no imaging sign of} {c}", asserted=False, c=condition)
     for condition in s.rng.sample(s.conditions, min(2, len(s.conditions))):
         s.w.say("{incidental note of known {c}|{c} as in the chart|background of {c}}", c=condition)
     s.phrases("advice_radiology", 2)

@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from datagen.hospital.chart import Chart
@@ -160,12 +160,12 @@ class Writer:
         )
         return re.sub(r"(mg|mcg|g) ", r"\1 PO ", dose, count=1) if route else dose
 
-    def date(self) -> str:
-        """A de-identified date."""
+    def date(self, days_ago: int = 0) -> str:
+        """A de-identified date, shifted alike in all notes where it is shown at all."""
         if not self.author.brackets:
             return "___"
-        month, day = self.rng.randint(1, 12), self.rng.randint(1, 28)
-        return self.rng.choice([f"[**{self.time.year + 140}-{month}-{day}**]", f"[**{month}-{day}**]"])
+        day = self.time - timedelta(days=days_ago)
+        return f"[**{day.year + 140}-{day.month}-{day.day}**]"
 
     def _note(self, mention: Mention, asserted: bool) -> None:
         mention = mention._replace(asserted=asserted)
@@ -254,7 +254,9 @@ class Writer:
             )
             return f"{number:.{decimals}f}"
         if slot == "date":
-            return self.date()
+            return self.date(self.rng.choice([0, 0, 1, 2]))
+        if slot == "earlier":
+            return self.date(self.rng.randint(60, 500))
         if slot in ("doctor", "hospital", "pager", "title"):
             return self._deidentified(slot)
         return self._common[slot]
@@ -268,7 +270,7 @@ class Writer:
             "doctor": f"Dr. [**Last Name (STitle) {number}**]",
             "hospital": f"[**Hospital1 {number % 90}**]",
             "pager": f"[**Telephone/Fax (1) {number}**]",
-            "title": f"{title}[**Known lastname {number}**]",
+            "title": f"{title}[**Known lastname {self.chart.name_mark}**]",
         }
         return marks[slot]
 
@@ -288,5 +290,6 @@ class Writer:
             "He": he.capitalize(),
             "him": "her" if female else "him",
             "his": "her" if female else "his",
+            "side": self.chart.side,
             "spouse": "husband" if female else "wife",
         }
