@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -183,12 +184,14 @@ def _held_out(facts: Facts, rng: random.Random) -> tuple[frozenset[str], frozens
     of its own, and drugs, procedures and symptoms that only held-out conditions use.
     """
     drags: dict[str, set[str]] = defaultdict(set)
-    spelled = {c: [f" {' '.join(words(w.text))} " for w in concept.wordings()] for c, concept in facts.concepts.items()}
-    for concept_id in facts.concepts:
-        for other in facts.concepts:
-            contains = any(mine in theirs for mine in spelled[concept_id] for theirs in spelled[other])
-            if other != concept_id and (contains or concept_id in facts.ancestors[other]):
-                drags[concept_id].add(other)
+    owner = {words(w.text): w.concept for concept in facts.concepts.values() for w in concept.wordings()}
+    for tokens, concept_id in owner.items():
+        for start, stop in combinations(range(len(tokens) + 1), 2):
+            if tokens[start:stop] in owner:
+                drags[owner[tokens[start:stop]]].add(concept_id)
+    for concept_id, broader in facts.ancestors.items():
+        for ancestor in broader:
+            drags[ancestor].add(concept_id)
     limit = round(HELD_OUT_SHARE * len(facts.concepts))
     held: frozenset[str] = frozenset()
     for concept_id in rng.sample(list(facts.concepts), len(facts.concepts)):
