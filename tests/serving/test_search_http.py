@@ -1,0 +1,277 @@
+"""The whole service on a local Ray, over HTTP: one release of two shards, then another of one."""
+
+import json
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import ray
+from ray import serve
+from tiny_store import CANARY_PATIENT, make_notes, write_store
+
+from encoders.encoder import Encoder
+from serving.application import ServeSettings, deploy, shutdown
+from serving.problems import MAX_BODY_BYTES
+from serving.release import build_release, read_manifest
+
+CANARY = "zanzibarcanary"
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory):
+    """Two releases of one store, of two shards and of one."""
+    path = tmp_path_factory.mktemp("served")
+    encoder = Encoder.load("bundled")
+    notes = make_notes()
+    notes[0]["text"] += f" The {CANARY} sign was positive."
+    write_store(path / "store", notes, encoder.fingerprint, encoder.encode_passages)
+    for shards in (2, 1):
+        build_release(path / "store", encoder.fingerprint, "bundled", path / f"release-{shards}", shards)
+    return {shards: path / f"release-{shards}" for shards in (2, 1)}
+
+
+@pytest.fixture(scope="module")
+def ray_folder():
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # Short: Ray's socket paths may have 107 characters.
+    ray.init(
+        num_cpus=8,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=200_000_000,
+        _temp_dir=str(folder),
+    )
+    yield folder
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def serve_settings(ray_folder):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return lambda release: ServeSettings.model_validate(
+        {"release": {"path": release}, "http": {"port": port}, "router": {"deadline_s": 20}}
+    )
+
+
+@pytest.fixture(scope="module")
+def service(releases, serve_settings):
+    url = deploy(serve_settings(releases[2]))
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield client
+    shutdown()
+
+
+def search(client, query="kidney injury after contrast", patient=None, **fields):
+    path = "/v1/search" if patient is None else f"/v1/patients/{patient}/search"
+    return client.post(path, json={"query": query, **fields})
+
+
+def test_it_is_ready_and_describes_itself(service):
+    assert service.get("/healthz").json() == {"status": "ok"}
+    assert service.get("/readyz").json() == {"status": "ready"}
+    assert service.get("/docs").status_code == 200
+    for path, methods in service.get("/openapi.json").json()["paths"].items():
+        for method, operation in methods.items():
+            for status, response in operation["responses"].items():
+                kinds = {"application/json"} if status == "200" else {"application/problem+json"}
+                assert kinds <= response["content"].keys(), (path, method, status)
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_a_search_finds_the_passage_and_says_who_answered(service, releases, mode):
+    answer = search(service, mode=mode, k=4).json()
+    manifest = read_manifest(releases[2])
+    assert answer["release"] == {
+        "id": manifest.id,
+        "encoder_fingerprint": manifest.encoder_fingerprint,
+        "store_version": manifest.chunks_version,
+    }
+    assert answer["shards"] == {"answered": [0, 1], "missing": []}
+    assert not answer["partial"]
+    assert len(answer["hits"]) == 4
+    for hit in answer["hits"]:
+        assert "acute kidney injury" in hit["text"]
+        assert (hit["scores"]["dense"] is None) == (mode == "lexical")
+        assert (hit["scores"]["lexical"] is None) == (mode == "dense")
+        marked = {hit["text"][start:end].lower() for start, end in hit["highlights"]}
+        assert marked == {"kidney", "injury", "after", "contrast"}
+        note = service.get(f"/v1/notes/{hit['note_id']}").json()
+        span = note["text"][hit["char_start"] : hit["char_end"]]
+        assert span.split() == hit["text"].split()
+        assert note["patient_id"] == hit["patient_id"]
+    scores = [hit["score"] for hit in answer["hits"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_one_patient_is_searched_whole_in_one_shard(service):
+    answer = search(service, "anything at all", CANARY_PATIENT, k=1000).json()
+    assert {hit["patient_id"] for hit in answer["hits"]} == {CANARY_PATIENT}
+    assert len({hit["chunk_id"] for hit in answer["hits"]}) == 6
+    assert len(answer["shards"]["answered"]) == 1
+
+
+def test_filters_narrow_and_never_shorten(service):
+    filters = {
+        "patient_ids": ["patient-03", "patient-04", "nobody"],
+        "note_types": ["progress note"],
+        "sources": ["ward-1"],
+        "time_from": "2024-02-03T00:00:00Z",
+        "time_to": "2024-02-03T02:00:00+01:00",
+    }
+    hits = search(service, "follow up", filters=filters, k=1000).json()["hits"]
+    assert {hit["note_id"] for hit in hits} == {"note-03-1"}
+    assert len(hits) == 2
+    every = search(service, "follow up", k=1000).json()["hits"]
+    assert len(every) == 24 * 6
+
+
+REFUSED = {
+    "empty query": ({"query": ""}, 422, "query"),
+    "blank query": ({"query": " \n "}, 422, "query"),
+    "long query": ({"query": "x" * 4001}, 422, "query"),
+    "half a surrogate": ({"query": "\ud800"}, 422, "query"),
+    "no query": ({}, 422, "query"),
+    "k = 0": ({"query": "x", "k": 0}, 422, "k"),
+    "k = 10,000": ({"query": "x", "k": 10_000}, 422, "k"),
+    "k as text": ({"query": "x", "k": CANARY}, 422, "k"),
+    "unknown mode": ({"query": "x", "mode": CANARY}, 422, "mode"),
+    "unknown field": ({"query": "x", CANARY: 1}, 422, "body"),
+    "unknown filter": ({"query": "x", "filters": {CANARY: CANARY}}, 422, "filters"),
+    "no patient": ({"query": "x", "filters": {"patient_ids": []}}, 422, "filters.patient_ids"),
+    "bad time": ({"query": "x", "filters": {"time_from": CANARY}}, 422, "filters.time_from"),
+    "not an object": ([CANARY], 422, "body"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_bad_request_is_refused_with_a_reason_that_repeats_nothing(service, case):
+    body, status, field = REFUSED[case]
+    headers = {"Content-Type": "application/json"}
+    answer = service.post("/v1/search", content=json.dumps(body), headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["code"], problem["errors"][0]["field"]) == ("invalid_request", field)
+    assert problem["errors"][0]["reason"]
+    assert CANARY not in answer.text
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "headers", "status", "code"),
+    [
+        ("POST", "/v1/search", b'{"query": "zanzibarcanary', JSON, 400, "malformed_json"),
+        ("POST", "/v1/search", b'{"query": "\xff"}', JSON, 400, "malformed_body"),
+        ("POST", "/v1/search", b'{"query": ' + b"[" * 100_000, JSON, 400, "malformed_body"),
+        ("POST", "/v1/search", b"query=zanzibarcanary", {"Content-Type": "text/plain"}, 415, "not_json"),
+        ("POST", "/v1/search", b'{"query": "zanzibarcanary"}', {}, 415, "not_json"),
+        ("POST", "/v1/search", b" " * (MAX_BODY_BYTES + 1), JSON, 413, "body_too_large"),
+        ("POST", "/v1/search", iter([b'{"query": "', b"x" * 1_000_000]), JSON, 413, "body_too_large"),
+        ("POST", "/v1/patients/zanzibarcanary/search", b'{"query": "x"}', JSON, 404, "unknown_patient"),
+        ("GET", "/v1/notes/zanzibarcanary", None, {}, 404, "unknown_note"),
+        ("GET", "/v1/notes/x%27%20OR%201=1%20--%00zanzibarcanary", None, {}, 404, "unknown_note"),
+        ("GET", "/zanzibarcanary", None, {}, 404, "unknown_path"),
+        ("GET", "/v1/search", None, {}, 405, "method_not_allowed"),
+    ],
+)
+def test_other_refusals_are_problems_too(service, method, path, content, headers, status, code):
+    answer = service.request(method, path, content=content, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert CANARY not in answer.text
+
+
+def test_a_patient_search_takes_no_other_patients(service):
+    answer = search(service, patient="patient-03", filters={"patient_ids": [CANARY_PATIENT]})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "filters")
+
+
+def test_words_are_not_syntax(service):
+    for query in ('kidney" AND (', "kidney^9 -injury", "x' OR 1=1 --", "kidney\x00", "*", "🫀"):
+        assert search(service, query).status_code == 200
+
+
+def test_concurrent_searches_get_their_own_answers(service):
+    def ask(number):
+        found[number] = search(service, f"{number} injury", f"patient-{number:02}", k=1000).json()["hits"]
+
+    found = {}
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(1, 17)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(1, 17):
+        assert {hit["patient_id"] for hit in found[number]} == {f"patient-{number:02}"}
+        assert len(found[number]) == 6
+
+
+def test_a_killed_shard_comes_back_and_no_answer_is_silently_short(service):
+    names = [each["name"] for each in ray.util.list_named_actors(all_namespaces=True)]
+    replica = next(name for name in names if "#shard-0#" in name)
+    ray.kill(ray.get_actor(replica, namespace="serve"))
+    for _ in range(10):
+        answer = search(service, "follow up", k=1000, mode="lexical", allow_partial=True)
+        if answer.status_code == 200:
+            body = answer.json()
+            assert body["partial"] == (body["shards"]["missing"] == [0])
+            assert body["partial"] or len(body["hits"]) == 24 * 3
+        else:
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "2"
+    answer = search(service, "follow up", k=1000)
+    assert len(answer.json()["hits"]) == 24 * 6
+    assert service.get("/readyz").status_code == 200
+
+
+def test_a_release_that_fails_its_check_is_refused_and_the_old_one_goes_on(service, releases, serve_settings, tmp_path):
+    broken = shutil.copytree(releases[1], tmp_path / "broken")
+    (broken / "shard-0/vectors.faiss").write_bytes(b"")
+    with pytest.raises(ValueError, match="SHA-256"):
+        deploy(serve_settings(broken))
+    assert search(service).json()["release"]["id"] == read_manifest(releases[2]).id
+
+
+def test_the_next_release_takes_over_without_a_failed_search(service, releases, serve_settings):
+    seen, done = [], threading.Event()
+
+    def keep_searching():
+        while not done.is_set():
+            answer = search(service, mode="lexical", k=1)
+            seen.append((answer.status_code, answer.json().get("release", {}).get("id")))
+
+    thread = threading.Thread(target=keep_searching)
+    thread.start()
+    settings = serve_settings(releases[1])
+    settings.router.deadline_s = 2
+    deploy(settings)
+    done.set()
+    thread.join()
+    old, new = (read_manifest(releases[shards]).id for shards in (2, 1))
+    assert {status for status, _ in seen} == {200}
+    assert [release for _, release in seen] == sorted((release for _, release in seen), key=[old, new].index)
+    assert seen[-1][1] == new
+    assert f"release-{old}" not in serve.status().applications
+
+
+def test_no_log_names_a_patient_or_a_query(service, ray_folder):
+    search(service, f"{CANARY} sign", CANARY_PATIENT)
+    search(service, f"{CANARY} sign", f"nobody-{CANARY}")
+    time.sleep(1)
+    logs = [path for path in ray_folder.rglob("*") if path.is_file() and "logs" in path.parts]
+    assert any("ingress" in path.name for path in logs)
+    leaks = [
+        path.name
+        for path in logs
+        if CANARY.encode() in (content := path.read_bytes()) or CANARY_PATIENT.encode() in content
+    ]
+    assert leaks == []
