@@ -95,7 +95,7 @@ class Chart:
 
     def tolerates(self, drug: str, beside: dict[str, str]) -> bool:
         """No condition speaks against the drug, and none of its class is taken already."""
-        classes = self.facts.ancestors[drug]
+        classes = {c for c in self.facts.ancestors[drug] if not self.facts.concepts[c].combines}
         doubled = any(classes & self.facts.ancestors[other] for other in beside)
         return not doubled and self.true.isdisjoint(self.facts.concepts[drug].avoid)
 

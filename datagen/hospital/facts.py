@@ -68,6 +68,7 @@ class Concept(BaseModel):
     doses: tuple[str, ...] = ()
     indicates: str | None = None
     avoid: tuple[str, ...] = ()
+    combines: bool = False
     history: bool = False
     ongoing: bool = False
 

@@ -231,10 +231,10 @@ class NoteSections:
             self.w.item()
             self.w.say("{c}", c=condition, end="")
 
-    def sign(self) -> None:
+    def sign(self, key: str = "closing") -> None:
         """The author's signature."""
         self.w.line()
-        self.w.say(self.w.phrase("closing"), end="")
+        self.w.say(self.w.phrase(key), end="")
 
 
 def discharge_summary(s: NoteSections) -> None:
@@ -307,7 +307,7 @@ def clinic_letter(s: NoteSections) -> None:
     s.chronic_care(3)
     s.exclusions()
     s.phrases("plan", 2)
-    s.sign()
+    s.sign("closing_letter")
 
 
 def medication_list(s: NoteSections) -> None:

@@ -41,6 +41,8 @@ def admit(chart: Chart, start: datetime) -> Visit:
         if drug not in chart.drugs and chart.tolerates(drug, visit.given):
             visit.given[drug] = rng.choice(facts.concepts[drug].doses)
             chart.add(facts.concepts[drug])
+            if drug in acute.keeps and chart.tolerates(drug, chart.drugs):
+                chart.drugs[drug] = visit.given[drug]
     for procedure in rng.sample(acute.procedures, min(len(acute.procedures), rng.randint(1, 2))):
         if procedure not in chart.procedures:
             visit.done.append(facts.concepts[procedure])
