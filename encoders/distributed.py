@@ -6,26 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-from pydantic import BaseModel, Field
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import Checkpoint, CheckpointConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
+from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig
 
 from encoders.encoder import Encoder
 from encoders.training import Metrics, TrainingSettings, load_weights, train
 from encoders.training_data import TrainingData
+from encoders.workers import WorkerSettings
 
 RUN_NAME = "ray_train"
 PROGRESS_LINES = 20
-
-
-class WorkerSettings(BaseModel):
-    """The processes that train."""
-
-    number: int = Field(default=2, gt=0)
-    use_gpu: bool = False
-    """One GPU a worker."""
-    cpus: float = Field(default=1, gt=0)
-    """CPUs a worker; each uses as many threads."""
 
 
 def train_on_ray(
@@ -40,13 +31,14 @@ def train_on_ray(
         _worker_loop,
         train_loop_config={"base": base, "data": str(data), "settings": settings.model_dump()},
         scaling_config=ScalingConfig(
-            num_workers=workers.number, use_gpu=workers.use_gpu, resources_per_worker=_resources(workers)
+            num_workers=workers.number, use_gpu=workers.use_gpu, resources_per_worker=workers.resources()
         ),
         run_config=RunConfig(
             name=RUN_NAME,
             storage_path=str(storage.resolve()),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             failure_config=FailureConfig(max_failures=3),
+            logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
     result = trainer.fit()
@@ -56,10 +48,6 @@ def train_on_ray(
     with result.checkpoint.as_directory() as folder:
         load_weights(Path(folder), encoder)
     return encoder, result.metrics or {}
-
-
-def _resources(workers: WorkerSettings) -> dict[str, float]:
-    return {"CPU": workers.cpus, **({"GPU": 1} if workers.use_gpu else {})}
 
 
 def _worker_loop(config: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.distributed
 from pydantic import BaseModel, Field
-from torch.distributed.nn.functional import all_gather
+from torch.distributed._functional_collectives import all_gather_tensor_autograd
 from torch.nn.parallel import DistributedDataParallel
 
 from encoders.batches import Batch, make_batch, steps_per_epoch
@@ -55,6 +55,9 @@ class BiEncoder(torch.nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
+        # BERT's own pooling head takes no part; data-parallel training would wait for its gradient.
+        if (pooler := getattr(encoder.transformer, "pooler", None)) is not None:
+            pooler.requires_grad_(False)
 
     def forward(self, chunks: Any, terms: Any) -> tuple[torch.Tensor, torch.Tensor]:
         return self.encoder(*chunks), self.encoder(*terms)
@@ -84,7 +87,7 @@ def train(
     model: torch.nn.Module = BiEncoder(encoder.train())
     if world > 1:
         model = DistributedDataParallel(model)
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=settings.learning_rate)
+    optimizer = torch.optim.AdamW((p for p in encoder.parameters() if p.requires_grad), lr=settings.learning_rate)
     first = _load(resume, encoder, optimizer) if resume else 0
     epoch_steps = steps_per_epoch(len(data), settings.batch_size)
     steps = total_steps(len(data), settings)
@@ -124,7 +127,8 @@ def batch_loss(model: torch.nn.Module, encoder: Encoder, batch: Batch) -> torch.
         encoder.pad(_slice(batch.chunk_tokens, rank, world)), encoder.pad(_slice(batch.term_tokens, rank, world))
     )
     if world > 1:
-        chunks, terms = torch.cat(all_gather(chunks)), torch.cat(all_gather(terms))
+        everyone = torch.distributed.distributed_c10d._get_default_group()
+        chunks, terms = (all_gather_tensor_autograd(own, 0, everyone) for own in (chunks, terms))
     scores = chunks[: len(batch.chunk_tokens)] @ terms[: len(batch.term_tokens)].T
     positives = torch.as_tensor(batch.positives, device=scores.device)
     return both_ways(scores, positives, torch.as_tensor(batch.negatives, device=scores.device))

@@ -26,8 +26,8 @@ class SettingsError(Exception):
     """A recipe, or a `--set`, that the job cannot run with."""
 
 
-class OutputSettings(BaseModel):
-    """Where a job writes."""
+class Folder(BaseModel):
+    """A folder that a job reads or writes."""
 
     path: Path
 

@@ -1,12 +1,10 @@
 """Notes to the store: read note files, set bad rows aside, cut notes into chunks, commit both to Lance."""
 
-from pathlib import Path
-
 from pydantic import BaseModel
 
 from corpus.chunking import ChunkingSettings
-from corpus.prepare import NotesSettings, describe, prepare_corpus, read_errors
-from ray_jobs.job import OutputSettings, main
+from corpus.prepare import ERRORS_FILE, NotesSettings, describe, prepare_corpus, read_errors
+from ray_jobs.job import Folder, main
 from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
 
@@ -14,7 +12,7 @@ from ray_jobs.steps import run_step
 class PrepareCorpusSettings(BaseModel):
     notes: NotesSettings
     chunking: ChunkingSettings = ChunkingSettings()
-    store: OutputSettings
+    store: Folder
 
 
 def run(settings: PrepareCorpusSettings) -> None:
@@ -27,8 +25,8 @@ def run(settings: PrepareCorpusSettings) -> None:
         lambda step: prepare_corpus(settings.notes, settings.chunking, step.folder, Progress()),
     )
     if result["bad_rows"]:
-        errors = read_errors(Path(settings.store.path))
-        print(f"bad rows left out (all in {settings.store.path}/errors.jsonl): {describe(errors)}")
+        errors = read_errors(settings.store.path)
+        print(f"bad rows left out (all in {settings.store.path / ERRORS_FILE}): {describe(errors)}")
 
 
 if __name__ == "__main__":

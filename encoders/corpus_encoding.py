@@ -1,0 +1,39 @@
+"""A corpus to vectors on Ray Data: each worker holds the encoder and takes batches of passages."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import ray
+import torch
+
+from encoders.encoder import Encoder
+from encoders.workers import WorkerSettings
+
+BATCH_ROWS = 256
+"""Enough to sort by length before cutting into the encoder's own batches."""
+
+
+def encode_corpus(passages: ray.data.Dataset, encoder: str, workers: WorkerSettings) -> Iterator[pa.Table]:
+    """The dataset's tables with their `text` column replaced by `vector`, float32 (rows, dimension)."""
+    encoded = passages.map_batches(
+        _EncodeBatch,
+        fn_constructor_args=(encoder, workers.use_gpu),
+        batch_size=BATCH_ROWS,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=workers.number),
+        num_cpus=workers.cpus,
+        num_gpus=1 if workers.use_gpu else 0,
+    )
+    return (table for table in encoded.iter_batches(batch_size=None, batch_format="pyarrow") if len(table))
+
+
+class _EncodeBatch:
+    def __init__(self, encoder: str, use_gpu: bool) -> None:
+        self._encoder = Encoder.load(encoder)
+        if use_gpu:
+            self._encoder.to(torch.device("cuda"))
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        vectors = self._encoder.encode_passages(batch["text"].to_pylist())
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+        return batch.drop_columns("text").append_column("vector", column)

@@ -1,0 +1,69 @@
+"""A tiny random BERT and a small set of training records, tokenised."""
+
+import json
+
+import pytest
+import torch
+import transformers
+
+from encoders.encoder import Encoder
+from encoders.spec import EncoderSpec, resolve
+from encoders.training_data import TrainingData, tokenise
+
+TERMS = {
+    "D1": ["heart failure", "cardiac failure", "chf"],
+    "D2": ["pneumonia", "lung infection"],
+    "D3": ["renal failure", "kidney failure"],
+    "R1": ["furosemide", "lasix"],
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """A folder with a random 2-layer BERT (vocabulary of the bundled model) without dropout."""
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve("bundled"))
+    spec = EncoderSpec(pooling="mean", max_query_tokens=32, max_passage_tokens=64, dimension=32)
+    folder = tmp_path_factory.mktemp("tiny_encoder")
+    Encoder(transformers.BertModel(config), tokenizer, spec, "").save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory):
+    """24 records over four concepts, every one with its own text."""
+    folder = tmp_path_factory.mktemp("records")
+    concepts = list(TERMS)
+    with (folder / "records.jsonl").open("w") as file:
+        for i in range(24):
+            held = [concepts[i % 4], concepts[(i + 1) % 4]]
+            entities = [(term, concept) for concept in held for term in TERMS[concept][: 1 + i % 2]]
+            record = {
+                "idx": f"n{i:02d}_0",
+                "text": f"note {i} tells of {', '.join(term for term, _ in entities)} " + "and more " * (i % 5),
+                "entities": [term for term, _ in entities],
+                "concepts": [concept for _, concept in entities],
+                "true_concepts": held,
+            }
+            file.write(json.dumps(record) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def training_folder(tmp_path_factory, local_ray, tiny_encoder, records):
+    folder = tmp_path_factory.mktemp("tokenised")
+    tokenise(records, str(tiny_encoder), 32, 16, folder)
+    return folder
+
+
+@pytest.fixture
+def training_data(training_folder):
+    return TrainingData(training_folder)
