@@ -10,7 +10,9 @@ from ray.serve.schema import LoggingConfig
 
 from serving.encoder_deployment import EncoderSettings, bind_encoder
 from serving.ingress import Ingress
-from serving.release import ReleaseManifest, encoder_name, read_manifest
+from serving.manifest import read_manifest
+from serving.release import find_encoder
+from serving.release_deployment import bind_root
 from serving.router import RouterSettings
 from serving.shard_deployment import ShardSettings, bind_shard
 
@@ -52,26 +54,14 @@ class ServeSettings(BaseModel):
     shard: ShardSettings = ShardSettings()
 
 
-class ReleaseRoot:
-    """The root of a release's application: it holds the encoder and the shards together and describes them."""
-
-    def __init__(self, manifest: ReleaseManifest, *members: object) -> None:
-        self._manifest = manifest
-
-    async def describe(self) -> ReleaseManifest:
-        """The release's manifest."""
-        return self._manifest
-
-
 def release_application(settings: ServeSettings) -> Application:
     """Encoder and shards of the release, under a root. Raises ValueError when the release cannot be served."""
     release = settings.release.path.resolve()
     manifest = read_manifest(release)
-    encoder_name(release, manifest)
+    find_encoder(release)
     members = [bind_encoder(release, settings.encoder)]
     members += [bind_shard(release, number, settings.shard) for number in range(len(manifest.shards))]
-    root = serve.deployment(name="root", ray_actor_options={"num_cpus": 0})(ReleaseRoot)
-    return root.bind(manifest, *members)
+    return bind_root(manifest, members)
 
 
 def ingress_application(settings: ServeSettings, release: str) -> Application:
@@ -98,7 +88,9 @@ def deploy(settings: ServeSettings) -> str:
     try:
         serve.run(application, name=name, route_prefix=None, logging_config=LOGGING)
     except RuntimeError as error:
-        raise ValueError(f"{settings.release.path}: {_why(name) or error}") from None
+        reason = _why(name) or error
+        serve.delete(name)
+        raise ValueError(f"{settings.release.path}: {reason}") from None
     serve.run(ingress_application(settings, name), name=INGRESS, logging_config=LOGGING)
     old = [each for each in serve.status().applications if each.startswith(RELEASE_PREFIX) and each != name]
     if old:

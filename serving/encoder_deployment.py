@@ -12,7 +12,7 @@ from ray import serve
 from ray.serve import Application
 
 from encoders.encoder import Encoder
-from serving.release import encoder_name, read_manifest
+from serving.release import find_encoder
 
 
 class EncoderSettings(BaseModel):
@@ -35,7 +35,7 @@ class EncoderDeployment:
 
     def __init__(self, release: str, settings: EncoderSettings) -> None:
         torch.set_num_threads(settings.threads)
-        self._encoder = Encoder.load(encoder_name(Path(release), read_manifest(Path(release))))
+        self._encoder = Encoder.load(find_encoder(Path(release)))
         self._encode_together = serve.batch(
             max_batch_size=settings.max_batch_size, batch_wait_timeout_s=settings.batch_wait_s
         )(self._encode_batch)

@@ -1,14 +1,14 @@
 """The HTTP ingress: a stable Serve deployment that points at the current release."""
 
 import asyncio
-from datetime import UTC
-from typing import Annotated, Any
+from typing import Annotated
 
 import lance
 from fastapi import FastAPI, Path
 from ray import serve
 
 from serving.lexical import highlights
+from serving.manifest import ReleaseManifest, open_notes, read_note
 from serving.problems import ProblemError, describe, install
 from serving.protocol import (
     Filters,
@@ -22,7 +22,6 @@ from serving.protocol import (
     SearchResponse,
     ShardReport,
 )
-from serving.release import ReleaseManifest, open_notes, read_note
 from serving.router import Found, Router, RouterSettings, Search
 
 SEARCH_PROBLEMS = describe(400, 413, 415, 422, 503)
@@ -111,7 +110,7 @@ async def _search(
     return SearchResponse(
         hits=[
             Hit(
-                **_utc(content),
+                **content,
                 score=rank.score,
                 scores=Scores(
                     lexical=None if request.mode == "dense" else rank.lexical,
@@ -130,8 +129,3 @@ async def _search(
             store_version=manifest.chunks_version,
         ),
     )
-
-
-def _utc(content: dict[str, Any]) -> dict[str, Any]:
-    time = content["note_time"]
-    return content | {"note_time": None if time is None else time.astimezone(UTC)}

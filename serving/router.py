@@ -21,15 +21,15 @@ from ray.serve.exceptions import RayServeException
 from corpus.tables import bucket_of
 from serving.batching import Batcher
 from serving.fusion import DEFAULT_LEXICAL_WEIGHT
+from serving.manifest import ReleaseManifest
 from serving.merging import Ranked, merge
 from serving.problems import ProblemError
 from serving.protocol import Filters, Mode
-from serving.release import ReleaseManifest
 from serving.shard import ShardQuery
 from serving.shard_deployment import shard_name
 
 RETRY_PAUSE_S = 0.05
-READY_WAIT_S = 2.0
+READY_WAIT_S = 5.0
 logger = logging.getLogger("ray.serve")
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from serving.lexical import match_words, open_chunks
+from serving.manifest import load_shard, read_manifest
 from serving.protocol import Filters, Mode
-from serving.release import load_shard, read_manifest
 
 NARROW_ROWS = 500
 """Up to so many allowed rows are all scored, both ways; more are searched by index. Every patient but a few is

@@ -7,7 +7,8 @@ import pytest
 from tiny_store import make_notes, write_store
 
 from corpus.tables import N_BUCKETS, bucket_of
-from serving.release import build_release, encoder_name, load_shard, open_notes, read_manifest, read_note
+from serving.manifest import load_shard, open_notes, read_manifest, read_note
+from serving.release import build_release, find_encoder
 
 
 def random_vectors(texts):
@@ -102,10 +103,10 @@ def test_another_encoder_is_refused_with_both_fingerprints(built, copy, unused_e
     folder, fingerprint = unused_encoder
     with pytest.raises(ValueError, match=f"of encoder 0123456789abcdef, the encoder there is {fingerprint}"):
         build_release(built[0] / "store", "0123456789abcdef", folder, tmp_path / "other", shards=1)
-    assert encoder_name(copy, read_manifest(copy)) == str(copy / "encoder")
+    assert find_encoder(copy) == str(copy / "encoder")
     (copy / "encoder/tokenizer.json").write_text("{ }")
     with pytest.raises(ValueError, match=rf"of encoder {fingerprint}, the encoder there is \w{{16}}"):
-        encoder_name(copy, read_manifest(copy))
+        find_encoder(copy)
 
 
 def test_a_store_that_was_not_encoded_is_refused(built, tmp_path):

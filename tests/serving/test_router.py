@@ -9,8 +9,9 @@ from ray.exceptions import ActorDiedError
 from tiny_store import make_notes, write_store
 
 from serving import router as router_module
+from serving.manifest import read_manifest
 from serving.protocol import Filters
-from serving.release import build_release, read_manifest
+from serving.release import build_release
 from serving.router import Router, RouterSettings, Search, in_scope
 from serving.shard import Shard
 

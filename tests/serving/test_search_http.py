@@ -16,8 +16,9 @@ from tiny_store import CANARY_PATIENT, make_notes, write_store
 
 from encoders.encoder import Encoder
 from serving.application import ServeSettings, deploy, shutdown
+from serving.manifest import read_manifest
 from serving.problems import MAX_BODY_BYTES
-from serving.release import build_release, read_manifest
+from serving.release import build_release
 
 CANARY = "zanzibarcanary"
 
@@ -233,6 +234,7 @@ def test_a_killed_shard_comes_back_and_no_answer_is_silently_short(service):
     assert service.get("/readyz").status_code == 200
 
 
+@pytest.mark.long
 def test_a_release_that_fails_its_check_is_refused_and_the_old_one_goes_on(service, releases, serve_settings, tmp_path):
     broken = shutil.copytree(releases[1], tmp_path / "broken")
     (broken / "shard-0/vectors.faiss").write_bytes(b"")

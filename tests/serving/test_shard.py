@@ -13,9 +13,10 @@ from tiny_store import write_store
 
 from serving.fusion import convex
 from serving.lexical import match_words
+from serving.manifest import read_manifest
 from serving.merging import merge
 from serving.protocol import Filters
-from serving.release import build_release, read_manifest
+from serving.release import build_release
 from serving.shard import NARROW_ROWS, Shard, ShardQuery
 
 WORDS = [f"w{i:02}" for i in range(40)]
