@@ -1,14 +1,15 @@
 """The training loop on Ray Train workers, data-parallel, with checkpoints that a later run goes on from."""
 
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray.train
-from ray.train import Checkpoint, CheckpointConfig, ScalingConfig
+from ray.train import Checkpoint, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
-from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig
+from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig
 
 from encoders.encoder import Encoder
 from encoders.training import Metrics, TrainingSettings, load_weights, train
@@ -27,19 +28,24 @@ def train_on_ray(
     Checkpoints lie under `storage`. A run that finds some there goes on from the last: keep one storage folder for one
     base, data and settings.
     """
+    # Ray passes these on to its workers: progress lines are printed once, not printed and logged.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING", "0")
+    # Ray's own annotations name an older class of the same name here.
+    run_config: Any = RunConfig(
+        name=RUN_NAME,
+        storage_path=str(storage.resolve()),
+        checkpoint_config=CheckpointConfig(num_to_keep=2),
+        failure_config=FailureConfig(max_failures=3),
+        logging_config=LoggingConfig(log_level="WARNING"),
+    )
     trainer = TorchTrainer(
         _worker_loop,
         train_loop_config={"base": base, "data": str(data), "settings": settings.model_dump()},
         scaling_config=ScalingConfig(
             num_workers=workers.number, use_gpu=workers.use_gpu, resources_per_worker=workers.resources()
         ),
-        run_config=RunConfig(
-            name=RUN_NAME,
-            storage_path=str(storage.resolve()),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            failure_config=FailureConfig(max_failures=3),
-            logging_config=LoggingConfig(log_level="WARNING"),
-        ),
+        run_config=run_config,
     )
     result = trainer.fit()
     if result.checkpoint is None:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import torch.distributed
 from pydantic import BaseModel, Field
-from torch.distributed._functional_collectives import all_gather_tensor_autograd
 from torch.nn.parallel import DistributedDataParallel
 
 from encoders.batches import Batch, make_batch, steps_per_epoch
@@ -127,8 +126,11 @@ def batch_loss(model: torch.nn.Module, encoder: Encoder, batch: Batch) -> torch.
         encoder.pad(_slice(batch.chunk_tokens, rank, world)), encoder.pad(_slice(batch.term_tokens, rank, world))
     )
     if world > 1:
+        # Imported here because older torch, on which one process trains as well, has it under another name.
+        from torch.distributed._functional_collectives import all_gather_single_autograd
+
         everyone = torch.distributed.distributed_c10d._get_default_group()
-        chunks, terms = (all_gather_tensor_autograd(own, 0, everyone) for own in (chunks, terms))
+        chunks, terms = (all_gather_single_autograd(own, 0, everyone) for own in (chunks, terms))
     scores = chunks[: len(batch.chunk_tokens)] @ terms[: len(batch.term_tokens)].T
     positives = torch.as_tensor(batch.positives, device=scores.device)
     return both_ways(scores, positives, torch.as_tensor(batch.negatives, device=scores.device))
@@ -137,7 +139,7 @@ def batch_loss(model: torch.nn.Module, encoder: Encoder, batch: Batch) -> torch.
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
     """Linear rise over the first `warmup` share of the steps, linear fall to 0 over the rest."""
     rising = warmup * steps
-    return (step + 1) / rising if step + 1 < rising else (steps - step) / max(1.0, steps - rising)
+    return min(1.0, (step + 1) / rising) if step < rising else (steps - step) / (steps - rising)
 
 
 def load_weights(checkpoint: Path, encoder: Encoder) -> None:

@@ -28,6 +28,7 @@ _STAGED = pa.schema(
         ("entities", _STRINGS),
         ("concepts", _STRINGS),
         ("true_concepts", _STRINGS),
+        ("unreadable_in", pa.string()),
     ]
 )
 BATCH_ROWS = 1000
@@ -84,6 +85,13 @@ def tokenise(records: Path, encoder: str, chunk_tokens: int, term_tokens: int, f
     staged = pads.dataset(staging / "chunks", schema=_STAGED)
     # Sorted, so that the order of training does not depend on which worker finished first.
     rows = staged.to_table().sort_by("idx")
+    # Found here rather than raised by the worker: Ray Data does not hand on which error it was.
+    unreadable = rows["unreadable_in"].drop_null()
+    if len(unreadable):
+        raise ValueError(
+            f"{unreadable[0]}: {len(unreadable)} lines are no training records; "
+            "each needs idx, text and a list of entities"
+        )
     if not len(rows):
         raise ValueError(f"{records}: holds no training records")
     _write(folder / "chunks.arrow", CHUNKS, vocabulary.number(rows))
@@ -129,8 +137,10 @@ class _Vocabulary:
 
 
 def _tokenise_batch(batch: Any, encoder: str, max_tokens: int) -> pa.Table:
-    records = [_parse(line, path) for line, path in zip(batch["text"], batch["path"], strict=True)]
-    tokens = Encoder.load(encoder).tokenize([record["text"] for record in records], "passage", max_tokens)
+    records = [_parse(line) for line in batch["text"]]
+    good = [record for record in records if record]
+    unreadable = [path for record, path in zip(records, batch["path"], strict=True) if not record]
+    tokens = Encoder.load(encoder).tokenize([record["text"] for record in good], "passage", max_tokens) if good else []
     rows = [
         {
             "idx": record["idx"],
@@ -140,19 +150,17 @@ def _tokenise_batch(batch: Any, encoder: str, max_tokens: int) -> pa.Table:
             "concepts": record.get("concepts") or [""] * len(record["entities"]),
             "true_concepts": record.get("true_concepts") or [],
         }
-        for i, record in enumerate(records)
+        for i, record in enumerate(good)
     ]
-    return pa.Table.from_pylist(rows, schema=_STAGED)
+    return pa.Table.from_pylist([*rows, *({"unreadable_in": path} for path in unreadable)], schema=_STAGED)
 
 
-def _parse(line: str, path: str) -> dict[str, Any]:
+def _parse(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-        if record["text"] and record["idx"] and record["entities"]:
-            return record
+        return record if record["text"] and record["idx"] and record["entities"] else None
     except (ValueError, TypeError, KeyError):
-        pass
-    raise ValueError(f"{path}: a line is no training record; each needs idx, text and a list of entities")
+        return None
 
 
 def _write(path: Path, schema: pa.Schema, tables: Iterator[pa.Table] | list[pa.Table]) -> None:

@@ -47,12 +47,15 @@ def main(settings_type: type[Settings], run: Callable[[Settings], None], argv: S
             return
         with ray_session():
             run(settings)
-    except (SettingsError, FileNotFoundError) as error:
-        _stop(error, 2)
-    except ValueError as error:
-        _stop(error, 1)
     except KeyboardInterrupt:
         _stop("interrupted; run the same command again to go on from the last finished step", 130)
+    except Exception as error:
+        cause = _found_by_a_worker(error)
+        if isinstance(cause, SettingsError | FileNotFoundError):
+            _stop(cause, 2)
+        if isinstance(cause, ValueError):
+            _stop(cause, 1)
+        raise
 
 
 def load_settings(settings_type: type[Settings], recipe: Path, overrides: Sequence[str] = ()) -> Settings:
@@ -86,10 +89,10 @@ def ray_session() -> Iterator[None]:
     warnings.filterwarnings("ignore", message="lance is not fork-safe")
     address = os.environ.get("RAY_ADDRESS")
     cpus = max(LOCAL_LOGICAL_CPUS, os.cpu_count() or 1)
-    local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": False}
+    local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": True}
     ray.init(address=address, logging_level=logging.ERROR, **local)
-    # Jobs print their own progress, the same in a terminal and in a job's log.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # Jobs print their own progress and errors; Ray Data's may quote a row.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     DataContext.get_current().enable_progress_bars = False
     if not address:
         # More readers than cores only start more processes.
@@ -97,17 +100,15 @@ def ray_session() -> Iterator[None]:
         DataContext.get_current().execution_options.resource_limits = ExecutionResources(cpu=cores)
     try:
         yield
-    except ray.exceptions.RayError as error:
-        # Bad input found by a worker is the job's own error, not a crash of Ray.
-        if isinstance(cause := _root_cause(error), ValueError | FileNotFoundError):
-            raise cause from None
-        raise
     finally:
         ray.shutdown()
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    while (inner := getattr(error, "cause", None) or error.__cause__) is not None:
+def _found_by_a_worker(error: BaseException) -> BaseException:
+    """The error that a worker raised, out of what Ray wraps around it: bad input is the job's own error."""
+    from ray.exceptions import RayError
+
+    while isinstance(error, RayError) and (inner := getattr(error, "cause", None) or error.__cause__) is not None:
         error = inner
     return error
 

@@ -38,7 +38,7 @@ def test_dr_ehr_s_own_files_load(tmp_path, tiny_encoder):
 def test_a_line_that_is_no_record_names_the_file(tmp_path, tiny_encoder, line):
     folder = write(tmp_path / "in", line)
     (tmp_path / "out").mkdir()
-    with pytest.raises(Exception, match=r"records.jsonl: a line is no training record"):
+    with pytest.raises(ValueError, match=r"records.jsonl: 1 lines are no training records"):
         tokenise(folder, str(tiny_encoder), 32, 16, tmp_path / "out")
 
 

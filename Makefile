@@ -1,0 +1,24 @@
+# `make demo` and `make test` set up everything they need in $(VENV); nothing outside it is touched.
+VENV ?= .venv
+PYTHON ?= python3
+INSTALLED = $(VENV)/.installed
+
+.PHONY: demo test test-long
+
+demo: $(INSTALLED)
+	$(VENV)/bin/python -m ray_jobs.pipeline --config recipes/demo.yaml
+
+test: $(INSTALLED)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest
+
+# What takes minutes rather than seconds; docs/benchmarks.md keeps the last result.
+test-long: $(INSTALLED)
+	$(VENV)/bin/python -m pytest -m long
+
+$(INSTALLED): pyproject.toml constraints/cpu.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev]'
+	touch $@

@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from corpus.chunking import ChunkingSettings
+from corpus.prepare import NotesSettings, prepare_corpus
+from corpus.store import Store
+from datagen.annotators.base import AnnotatorSettings
+from datagen.expansion import ExpansionSettings
+from datagen.graph.artefact import build_graph
+from datagen.graph.builtin import read_builtin
+from datagen.guard import Guard, GuardSettings
+from datagen.record_files import RECORDS_FILE, generate_entities, match_entities
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+TEXTS = {
+    "sick": "Admitted with acute pneumonia and hypertension. Denies chest pain. Metformin 1000 mg BID, HbA1c 9.1%.",
+    "well": "Lorem ipsum dolor sit amet.",
+    "guarded": "Known pneumonia.",
+}
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("graph") / "built"
+    build_graph(read_builtin(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, local_ray):
+    folder = tmp_path_factory.mktemp("store")
+    notes = folder / "notes.jsonl"
+    rows = [{"note_id": name, "patient_id": name, "text": text} for name, text in TEXTS.items()]
+    notes.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prepare_corpus(NotesSettings(path=str(notes)), ChunkingSettings(), folder, ignore_progress)
+    return Store(folder)
+
+
+def ignore_progress(name, done, total):
+    pass
+
+
+def guard(tmp_path, *patients, terms=(), min_words=0):
+    (tmp_path / "patients.txt").write_text("".join(f"{patient}\n" for patient in patients))
+    (tmp_path / "terms.txt").write_text("".join(f"{term}\n" for term in terms))
+    return Guard(GuardSettings(patients=tmp_path / "patients.txt", terms=tmp_path / "terms.txt", min_words=min_words))
+
+
+def read(folder):
+    return [json.loads(line) for line in (folder / RECORDS_FILE).read_text().splitlines()]
+
+
+def test_stage_1_matches_and_expands_what_the_passage_asserts(store, graph, tmp_path):
+    counts = match_entities(store, graph, ExpansionSettings(), guard(tmp_path, "guarded"), tmp_path, ignore_progress)
+    (record,) = read(tmp_path)
+    assert counts == {"chunks": 3, "records": 1, "entities": len(record["entities"])}
+    assert (record["idx"], record["text"]) == ("sick_0", TEXTS["sick"])
+    matched = {term for term, how in zip(record["entities"], record["provenance"], strict=True) if how == "match"}
+    assert {"pneumonia", "hypertension", "metformin"} <= matched
+    assert "chest pain" not in record["entities"]
+    assert set(record["provenance"]) - {"match"}
+
+
+def test_stage_2_adds_what_is_implied(store, graph, tmp_path):
+    generate_entities(store, graph, AnnotatorSettings(), guard(tmp_path, "guarded"), tmp_path, ignore_progress)
+    (record,) = read(tmp_path)
+    assert "type 2 diabetes mellitus" in [entity.lower() for entity in record["entities"]]
+    assert set(record["provenance"]) == {"rule"}
+
+
+def test_held_out_terms_never_become_entities(store, graph, tmp_path):
+    held_out = guard(tmp_path, terms=["pneumonia"])
+    match_entities(store, graph, ExpansionSettings(), held_out, tmp_path, ignore_progress)
+    assert not [record for record in read(tmp_path) if "pneumonia" in record["entities"]]
+
+
+def test_a_corpus_with_no_match_at_all_is_refused(store, graph, tmp_path):
+    nobody = guard(tmp_path, "sick", "guarded")
+    with pytest.raises(ValueError, match=r"none of 3 chunks of .* gave a training record"):
+        match_entities(store, graph, ExpansionSettings(), nobody, tmp_path, ignore_progress)

@@ -1,0 +1,111 @@
+import json
+import os
+
+import pytest
+
+from ray_jobs.steps import absolute, input_fingerprint, read_manifest, run_step
+
+
+class Work:
+    """A step's work that counts how often it ran and writes one file."""
+
+    def __init__(self, text="made"):
+        self.text = text
+        self.ran = 0
+        self.scratch_found = []
+
+    def __call__(self, step):
+        self.ran += 1
+        self.scratch_found = sorted(path.name for path in step.scratch.iterdir())
+        (step.folder / "file").write_text(self.text)
+        return {"rows": 3}
+
+
+def test_a_finished_step_is_skipped(tmp_path, capsys):
+    work = Work()
+    for _ in range(2):
+        assert run_step("make", tmp_path / "out", {"size": 1}, {}, work) == {"rows": 3}
+    assert work.ran == 1
+    assert "make: 3 rows in" in capsys.readouterr().out
+
+
+def test_the_manifest_is_in_the_finished_folder_and_nothing_else_is_left(tmp_path):
+    run_step("make", tmp_path / "out", {"size": 1}, {}, Work())
+    assert read_manifest(tmp_path / "out")["result"] == {"rows": 3}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_changed_setting_reruns_the_step(tmp_path):
+    run_step("make", tmp_path / "out", {"size": 1}, {}, Work("old"))
+    run_step("make", tmp_path / "out", {"size": 2}, {}, Work("new"))
+    assert (tmp_path / "out" / "file").read_text() == "new"
+
+
+def test_a_changed_setting_reaches_the_steps_that_read_its_result_and_no_other(tmp_path):
+    def run(size):
+        first, second, other = Work(), Work(), Work()
+        run_step("first", tmp_path / "first", {"size": size}, {}, first)
+        run_step("second", tmp_path / "second", {}, {"first": tmp_path / "first"}, second)
+        run_step("other", tmp_path / "other", {}, {}, other)
+        return first.ran, second.ran, other.ran
+
+    assert run(1) == (1, 1, 1)
+    assert run(2) == (1, 1, 0)
+    assert run(2) == (0, 0, 0)
+
+
+def test_a_changed_input_file_reruns_the_step(tmp_path):
+    source = tmp_path / "in"
+    source.write_text("a")
+    work = Work()
+    run_step("make", tmp_path / "out", {}, {"in": source}, work)
+    source.write_text("ab")
+    run_step("make", tmp_path / "out", {}, {"in": source}, work)
+    assert work.ran == 2
+
+
+def test_a_failed_step_leaves_the_earlier_result_whole(tmp_path):
+    run_step("make", tmp_path / "out", {"size": 1}, {}, Work("old"))
+
+    def fail(step):
+        (step.folder / "file").write_text("half")
+        raise ValueError("bad input")
+
+    with pytest.raises(ValueError, match="bad input"):
+        run_step("make", tmp_path / "out", {"size": 2}, {}, fail)
+    assert (tmp_path / "out" / "file").read_text() == "old"
+    assert read_manifest(tmp_path / "out.unfinished") is None
+
+
+def interrupt(step):
+    (step.scratch / "checkpoint").write_text("half way")
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_step_finds_its_scratch_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_step("make", tmp_path / "out", {"size": 1}, {}, interrupt)
+    work = Work()
+    run_step("make", tmp_path / "out", {"size": 1}, {}, work)
+    assert work.scratch_found == ["checkpoint"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_changed_setting_never_takes_up_another_run_s_scratch(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_step("make", tmp_path / "out", {"size": 1}, {}, interrupt)
+    work = Work()
+    run_step("make", tmp_path / "out", {"size": 2}, {}, work)
+    assert work.scratch_found == []
+
+
+def test_a_missing_input_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: not there; run the job that writes it first"):
+        input_fingerprint(tmp_path / "nowhere")
+
+
+def test_a_relative_output_is_refused_where_it_would_be_lost(tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, "RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({}))
+    with pytest.raises(ValueError, match="name an absolute output path that every node shares"):
+        absolute(tmp_path.relative_to("/"))
+    assert absolute(tmp_path) == tmp_path
