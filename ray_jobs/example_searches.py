@@ -32,10 +32,13 @@ def show_example_searches(url: str, settings: ExampleSettings) -> None:
 
 
 def _snippet(hit: dict[str, Any]) -> Text:
-    """The part of a hit's text around its first highlight, or its beginning, highlighted."""
-    text = Text(hit["text"])
-    for start, end in hit["highlights"]:
-        text.stylize("bold reverse", start, end)
-    first = hit["highlights"][0][0] if hit["highlights"] else 0
-    start = max(0, min(first - SHOWN // 3, len(text) - SHOWN))
-    return Text("   ") + text[start : start + SHOWN]
+    """The part of a hit's text that holds most of its highlights, each in bold between marks."""
+    spans = hit["highlights"]
+    starts = [max(0, start - SHOWN // 4) for start, _ in spans] or [0]
+    first = max(starts, key=lambda start: sum(start <= begin and end <= start + SHOWN for begin, end in spans))
+    snippet, position = Text("   "), first
+    for begin, end in spans:
+        if first <= begin and end <= first + SHOWN:
+            snippet.append(hit["text"][position:begin]).append(f"»{hit['text'][begin:end]}«", style="bold")
+            position = end
+    return snippet.append(hit["text"][position : first + SHOWN])
