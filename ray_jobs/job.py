@@ -88,6 +88,9 @@ def ray_session() -> Iterator[None]:
     # Lance warns at every fork; Ray only ever forks to exec.
     warnings.filterwarnings("ignore", message="lance is not fork-safe")
     address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        # No machine of a local Ray is ever taken away with notice.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     cpus = max(LOCAL_LOGICAL_CPUS, os.cpu_count() or 1)
     local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": True}
     ray.init(address=address, logging_level=logging.ERROR, **local)
