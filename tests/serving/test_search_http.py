@@ -3,7 +3,6 @@
 import json
 import shutil
 import socket
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -37,22 +36,7 @@ def releases(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ray_folder():
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # Short: Ray's socket paths may have 107 characters.
-    ray.init(
-        num_cpus=8,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=200_000_000,
-        _temp_dir=str(folder),
-    )
-    yield folder
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def serve_settings(ray_folder):
+def serve_settings(local_ray):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -265,11 +249,11 @@ def test_the_next_release_takes_over_without_a_failed_search(service, releases, 
     assert f"release-{old}" not in serve.status().applications
 
 
-def test_no_log_names_a_patient_or_a_query(service, ray_folder):
+def test_no_log_names_a_patient_or_a_query(service, local_ray):
     search(service, f"{CANARY} sign", CANARY_PATIENT)
     search(service, f"{CANARY} sign", f"nobody-{CANARY}")
     time.sleep(1)
-    logs = [path for path in ray_folder.rglob("*") if path.is_file() and "logs" in path.parts]
+    logs = [path for path in Path(local_ray).rglob("*") if path.is_file() and "logs" in path.parts]
     assert any("ingress" in path.name for path in logs)
     secrets = (CANARY, CANARY_PATIENT, "POST /v1")  # The last one stands for an access log.
     leaks = [(path.name, each) for path in logs for each in secrets if each.encode() in path.read_bytes()]
