@@ -1,0 +1,87 @@
+"""Jobs as a user runs them: processes of their own, started in the repository's root."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port():
+    """A port outside the range that Ray gives its own workers (10002 to 19999)."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port > 20_000:
+            return port
+
+
+class Command:
+    """A running command in a process group of its own, its output in a file."""
+
+    def __init__(self, log, *arguments, **environment):
+        self.log = log
+        self.process = subprocess.Popen(
+            arguments,
+            cwd=ROOT,
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            start_new_session=True,
+        )
+
+    def output(self):
+        return self.log.read_text()
+
+    def wait(self, timeout=500):
+        return self.process.wait(timeout)
+
+    def wait_for(self, text, timeout=300):
+        """Until `text` is printed. Fails when the command ends first or the time is up."""
+        deadline = time.monotonic() + timeout
+        while text not in self.output():
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.1)
+
+    def kill(self):
+        """SIGKILL to the whole process group, as a lost machine would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Starts commands; those still running at the end are stopped."""
+    started = []
+
+    def start(*arguments, **environment):
+        started.append(Command(tmp_path / f"command{len(started)}.log", *arguments, **environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            os.killpg(each.process.pid, signal.SIGTERM)
+            try:
+                each.process.wait(30)
+            except subprocess.TimeoutExpired:
+                each.kill()
+
+
+@pytest.fixture
+def job(command):
+    """Starts `python -m ray_jobs.<name>` with a recipe and overrides."""
+
+    def start(name, recipe, *overrides):
+        settings = [word for override in overrides for word in ("--set", override)]
+        return command(sys.executable, "-m", f"ray_jobs.{name}", "--config", f"recipes/{recipe}.yaml", *settings)
+
+    return start

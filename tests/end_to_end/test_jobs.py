@@ -1,0 +1,38 @@
+"""What a user sees of single jobs: one line and an exit code when something is wrong."""
+
+import json
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("notes.pth=x", "error: notes.pth: unknown key\n"),
+        ("chunking.words=many", "error: chunking.words: Input should be a valid integer"),
+        ("notes.path=nowhere.jsonl", "error: notes.path: nowhere.jsonl: no such file or folder"),
+    ],
+)
+def test_a_wrong_setting_or_missing_file_is_one_line_and_code_2(job, tmp_path, override, said):
+    run = job("prepare_corpus", "prepare_corpus", f"store.path={tmp_path / 'store'}", override)
+    assert run.wait() == 2
+    assert run.output().splitlines()[-1].startswith(said.strip())
+    assert "Traceback" not in run.output()
+
+
+def test_bad_data_is_one_line_and_code_1_and_nothing_looks_finished(job, tmp_path):
+    notes = tmp_path / "notes.jsonl"
+    notes.write_text(json.dumps({"note_id": "n", "text": "a text with a canary"}) + "\n")
+    run = job("prepare_corpus", "prepare_corpus", f"store.path={tmp_path / 'store'}", f"notes.path={notes}")
+    assert run.wait() == 1
+    assert f"{notes} row 1: missing_value (patient_id)" in run.output().splitlines()[-1]
+    assert "Traceback" not in run.output()
+    assert "canary" not in run.output()
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_command_line_explains_itself(command):
+    run = command(sys.executable, "-m", "ray_jobs.train_encoder", "--help")
+    assert run.wait() == 0
+    assert "Train an encoder on training records with Ray Train" in run.output()
