@@ -96,6 +96,7 @@ def ray_session() -> Iterator[None]:
     ray.init(address=address, logging_level=logging.ERROR, **local)
     # Jobs print their own progress and errors; Ray Data's may quote a row.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     DataContext.get_current().enable_progress_bars = False
     if not address:
         # More readers than cores only start more processes.

@@ -12,6 +12,8 @@ def run(settings: ServeSettings) -> None:
     try:
         while True:
             time.sleep(1)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
     finally:
         shutdown()
 

@@ -19,7 +19,7 @@ from serving.shard_deployment import ShardSettings, bind_shard
 INGRESS = "search"
 RELEASE_PREFIX = "release-"
 # Serve's access log prints paths, and a path can hold a patient id.
-LOGGING = LoggingConfig(enable_access_log=False)
+LOGGING = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
 
 class ReleaseSettings(BaseModel):
