@@ -11,7 +11,7 @@ from encoders.corpus_encoding import encode_corpus
 from encoders.encoder import Encoder
 from encoders.spec import BUNDLED
 from encoders.workers import WorkerSettings
-from ray_jobs.job import Folder, main
+from ray_jobs.job import Folder, encoder_path, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import Step, run_step
 from serving.release import build_release
@@ -33,6 +33,8 @@ class BuildIndexSettings(BaseModel):
 
 
 def run(settings: BuildIndexSettings) -> None:
+    require(store__path=settings.store.path, encoder=encoder_path(settings.encoder))
+
     def build(step: Step) -> dict[str, int]:
         store = Store(settings.store.path)
         encoder = Encoder.load(settings.encoder)

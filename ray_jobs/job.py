@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from encoders.spec import BUNDLED
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 LOCAL_LOGICAL_CPUS = 16
@@ -30,6 +32,21 @@ class Folder(BaseModel):
     """A folder that a job reads or writes."""
 
     path: Path
+
+
+def encoder_path(name: str) -> Path | None:
+    """The folder that an encoder name stands for; None for the bundled one, which is always there."""
+    return None if name == BUNDLED else Path(name)
+
+
+def require(**paths: Path | None) -> None:
+    """Refuse to start a long job on an input that is not there. Keys are settings, `__` between their parts.
+
+    Raises FileNotFoundError naming the setting and the path.
+    """
+    for key, path in paths.items():
+        if path and not path.exists():
+            raise FileNotFoundError(f"{key.replace('__', '.')}: {path}: no such file or folder")
 
 
 def main(settings_type: type[Settings], run: Callable[[Settings], None], argv: Sequence[str] | None = None) -> None:

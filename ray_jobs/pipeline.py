@@ -33,7 +33,7 @@ from ray_jobs.build_index import BuildIndexSettings, IndexSettings
 from ray_jobs.example_searches import ExampleSettings, show_example_searches
 from ray_jobs.generate_entities import GenerateEntitiesSettings
 from ray_jobs.generate_hospital import GenerateHospitalSettings
-from ray_jobs.job import Folder, main
+from ray_jobs.job import Folder, encoder_path, main, require
 from ray_jobs.match_entities import MatchEntitiesSettings
 from ray_jobs.prepare_corpus import PrepareCorpusSettings
 from ray_jobs.train_encoder import TrainEncoderSettings
@@ -87,6 +87,13 @@ class Folders:
 def run(settings: PipelineSettings) -> None:
     folders = Folders(settings.output.path)
     notes, guard, benchmark = settings.notes, settings.guard, settings.benchmark
+    require(
+        base=encoder_path(settings.base),
+        benchmark__path=benchmark.path if benchmark else None,
+        guard__patients=guard.patients,
+        guard__terms=guard.terms,
+        **{f"graph__sources__{i}__path": source.path for i, source in enumerate(settings.graph.sources)},
+    )
     if settings.hospital:
         generate_hospital.run(
             GenerateHospitalSettings(

@@ -2,11 +2,12 @@
 
 import time
 
-from ray_jobs.job import main
+from ray_jobs.job import main, require
 from serving.application import ServeSettings, deploy, shutdown
 
 
 def run(settings: ServeSettings) -> None:
+    require(release__path=settings.release.path)
     url = deploy(settings)
     print(f"serving {settings.release.path} at {url}, documented at {url}/docs; Ctrl-C stops it", flush=True)
     try:

@@ -9,7 +9,7 @@ from encoders.spec import BUNDLED
 from encoders.training import TrainingSettings
 from encoders.training_data import tokenise
 from encoders.workers import WorkerSettings
-from ray_jobs.job import Folder, main
+from ray_jobs.job import Folder, encoder_path, main, require
 from ray_jobs.steps import Step, run_step
 
 
@@ -23,6 +23,8 @@ class TrainEncoderSettings(BaseModel):
 
 
 def run(settings: TrainEncoderSettings) -> None:
+    require(records__path=settings.records.path, base=encoder_path(settings.base))
+
     def train(step: Step) -> dict[str, float]:
         data = step.scratch / "data"
         if not data.exists():

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field
 
-from ray_jobs.job import SettingsError, load_settings, main
+from ray_jobs.job import SettingsError, encoder_path, load_settings, main, require
 
 
 class Inner(BaseModel):
@@ -119,3 +119,13 @@ def test_the_module_says_what_it_is_for_in_its_help(capsys):
     with pytest.raises(SystemExit):
         main(prepare_corpus.PrepareCorpusSettings, prepare_corpus.run, ["--help"])
     assert sys.modules["ray_jobs.prepare_corpus"].__doc__ in capsys.readouterr().out
+
+
+def test_a_missing_input_is_named_by_setting_and_path(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^benchmark.path: .*nowhere: no such file or folder"):
+        require(store__path=tmp_path, guard__terms=None, benchmark__path=tmp_path / "nowhere")
+
+
+def test_the_bundled_encoder_needs_no_path():
+    assert encoder_path("bundled") is None
+    assert encoder_path("runs/encoder") == Path("runs/encoder")
