@@ -1,38 +1,22 @@
 """Stage 1: match the terms of a knowledge graph in every chunk, expand them, write DR.EHR's training records."""
 
-from pydantic import BaseModel
-
-from corpus.store import Store
 from datagen.expansion import ExpansionSettings
-from datagen.graph.settings import GraphSettings
-from datagen.guard import Guard, GuardSettings
 from datagen.record_files import match_entities
-from ray_jobs.graph import built_graph
-from ray_jobs.job import Folder, main
+from ray_jobs.job import main
 from ray_jobs.progress import Progress
-from ray_jobs.steps import run_step
+from ray_jobs.records import RecordJobSettings, run_record_step
 
 
-class MatchEntitiesSettings(BaseModel):
-    store: Folder
-    graph: GraphSettings = GraphSettings()
-    built_graph: Folder
-    """Where the built form of the graph is kept; jobs that name the same folder share it."""
+class MatchEntitiesSettings(RecordJobSettings):
     expansion: ExpansionSettings = ExpansionSettings()
-    guard: GuardSettings = GuardSettings()
-    output: Folder
 
 
 def run(settings: MatchEntitiesSettings) -> None:
-    graph = built_graph(settings.graph, settings.built_graph.path)
-    run_step(
+    run_record_step(
         "match_entities",
-        settings.output.path,
-        {"expansion": settings.expansion, "min_words": settings.guard.min_words},
-        {"store": settings.store.path, "graph": settings.built_graph.path, **settings.guard.files()},
-        lambda step: match_entities(
-            Store(settings.store.path), graph, settings.expansion, Guard(settings.guard), step.folder, Progress()
-        ),
+        settings,
+        {"expansion": settings.expansion},
+        lambda store, graph, guard, folder: match_entities(store, graph, settings.expansion, guard, folder, Progress()),
     )
 
 

@@ -108,24 +108,20 @@ def run(settings: PipelineSettings) -> None:
     assert benchmark
 
     prepare_corpus.run(PrepareCorpusSettings(notes=notes, chunking=settings.chunking, store=Folder(path=folders.store)))
+    sources = {
+        "store": Folder(path=folders.store),
+        "graph": settings.graph,
+        "built_graph": Folder(path=folders.graph),
+        "guard": guard,
+    }
     match_entities.run(
-        MatchEntitiesSettings(
-            store=Folder(path=folders.store),
-            graph=settings.graph,
-            built_graph=Folder(path=folders.graph),
-            expansion=settings.expansion,
-            guard=guard,
-            output=Folder(path=folders.stage1_records),
+        MatchEntitiesSettings.model_validate(
+            {**sources, "expansion": settings.expansion, "output": {"path": folders.stage1_records}}
         )
     )
     generate_entities.run(
-        GenerateEntitiesSettings(
-            store=Folder(path=folders.store),
-            graph=settings.graph,
-            built_graph=Folder(path=folders.graph),
-            annotator=settings.annotator,
-            guard=guard,
-            output=Folder(path=folders.stage2_records),
+        GenerateEntitiesSettings.model_validate(
+            {**sources, "annotator": settings.annotator, "output": {"path": folders.stage2_records}}
         )
     )
     for base, records, training, output in (

@@ -1,0 +1,56 @@
+"""What the jobs that write training records share: their settings, the built knowledge graph, the step."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from corpus.store import Store
+from datagen.graph.artefact import build_graph
+from datagen.graph.settings import GraphSettings
+from datagen.guard import Guard, GuardSettings
+from ray_jobs.job import Folder
+from ray_jobs.steps import Step, run_step
+
+WriteRecords = Callable[[Store, Path, Guard, Path], dict[str, int]]
+"""Takes the store, the built graph, the guard and the folder to write to; gives the counts."""
+
+
+class RecordJobSettings(BaseModel):
+    """From a store and a knowledge graph to training records."""
+
+    store: Folder
+    graph: GraphSettings = GraphSettings()
+    built_graph: Folder
+    """Where the built form of the graph is kept; jobs that name the same folder share it."""
+    guard: GuardSettings = GuardSettings()
+    output: Folder
+
+
+def run_record_step(name: str, settings: RecordJobSettings, own: dict[str, BaseModel], write: WriteRecords) -> None:
+    """Build the graph unless it is up to date, then write the records; `own` are the job's further settings."""
+    graph = _built_graph(settings)
+    run_step(
+        name,
+        settings.output.path,
+        {**own, "min_words": settings.guard.min_words},
+        {"store": settings.store.path, "graph": settings.built_graph.path, **settings.guard.files()},
+        lambda step: write(Store(settings.store.path), graph, Guard(settings.guard), step.folder),
+    )
+
+
+def _built_graph(settings: RecordJobSettings) -> Path:
+    def build(step: Step) -> dict[str, int]:
+        graph = settings.graph.read()
+        build_graph(graph, step.folder / "built")
+        return {"concepts": graph.concepts.num_rows, "terms": graph.terms.num_rows}
+
+    sources = settings.graph.sources
+    run_step(
+        "build_graph",
+        settings.built_graph.path,
+        {"formats": [source.format for source in sources]},
+        {f"sources[{i}]": source.path or source.format for i, source in enumerate(sources)},
+        build,
+    )
+    return settings.built_graph.path / "built"
