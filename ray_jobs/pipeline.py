@@ -36,6 +36,7 @@ from ray_jobs.generate_hospital import GenerateHospitalSettings
 from ray_jobs.job import Folder, encoder_path, main, require
 from ray_jobs.match_entities import MatchEntitiesSettings
 from ray_jobs.prepare_corpus import PrepareCorpusSettings
+from ray_jobs.serve import require_free_port
 from ray_jobs.train_encoder import TrainEncoderSettings
 from serving.application import HttpSettings, ReleaseSettings, ServeSettings, deploy, shutdown
 
@@ -87,6 +88,7 @@ class Folders:
 def run(settings: PipelineSettings) -> None:
     folders = Folders(settings.output.path)
     notes, guard, benchmark = settings.notes, settings.guard, settings.benchmark
+    require_free_port(settings.http)
     require(
         base=encoder_path(settings.base),
         benchmark__path=benchmark.path if benchmark else None,

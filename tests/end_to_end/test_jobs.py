@@ -1,6 +1,7 @@
 """What a user sees of single jobs: one line and an exit code when something is wrong."""
 
 import json
+import socket
 import sys
 
 import pytest
@@ -30,6 +31,17 @@ def test_bad_data_is_one_line_and_code_1_and_nothing_looks_finished(job, tmp_pat
     assert "Traceback" not in run.output()
     assert "canary" not in run.output()
     assert not (tmp_path / "store").exists()
+
+
+def test_a_port_in_use_is_refused_before_any_work(job, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = job("pipeline", "demo", f"output.path={tmp_path / 'run'}", f"http.port={port}")
+        assert run.wait() == 2
+    assert f"error: http.port: cannot listen on 127.0.0.1:{port}" in run.output()
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_line_explains_itself(command):
