@@ -23,7 +23,7 @@ PROGRESS_LINES = 20
 def train_on_ray(
     base: str, data: Path, settings: TrainingSettings, workers: WorkerSettings, storage: Path
 ) -> tuple[Encoder, dict[str, Any]]:
-    """Train the encoder `base` on the tokenised `data`; the trained encoder and the last step's metrics.
+    """Train the encoder `base` on the tokenised `data`; the encoder to export, the last metrics.
 
     Checkpoints lie under `storage`. A run that finds some there goes on from the last: keep one storage folder for one
     base, data and settings.
@@ -52,7 +52,7 @@ def train_on_ray(
         raise RuntimeError(f"training ended without a checkpoint in {storage}")
     encoder = Encoder.load(base)
     with result.checkpoint.as_directory() as folder:
-        load_weights(Path(folder), encoder)
+        load_weights(Path(folder), encoder, settings.base_weight)
     return encoder, result.metrics or {}
 
 

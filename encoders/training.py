@@ -37,6 +37,9 @@ class TrainingSettings(BaseModel):
     learning_rate: float = Field(default=1e-4, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises; it falls to 0 over the rest."""
+    base_weight: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the base encoder in the exported weights: averaging the two forgets less of what the base knew
+    (Wortsman et al. 2022, arXiv 2109.01903)."""
     checkpoint_steps: int | None = Field(default=None, gt=0)
     """A checkpoint every so many steps, beside the one after each epoch."""
     seed: int = 0
@@ -142,9 +145,11 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
     return min(1.0, (step + 1) / rising) if step < rising else (steps - step) / (steps - rising)
 
 
-def load_weights(checkpoint: Path, encoder: Encoder) -> None:
-    """Put a checkpoint's weights into `encoder`."""
-    encoder.load_state_dict(torch.load(checkpoint / CHECKPOINT, weights_only=True)["weights"])
+def load_weights(checkpoint: Path, encoder: Encoder, base_weight: float = 0.0) -> None:
+    """Put a checkpoint's weights into `encoder`, which keeps `base_weight` of its own."""
+    trained = _read(checkpoint)["weights"]
+    own = encoder.state_dict()
+    encoder.load_state_dict({name: torch.lerp(trained[name], own[name], base_weight) for name in own})
 
 
 def _slice(items: list[list[int]], rank: int, world: int) -> list[list[int]]:
@@ -168,7 +173,12 @@ def _save(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer, step
 
 
 def _load(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer) -> int:
-    state = torch.load(folder / CHECKPOINT, weights_only=True)
+    state = _read(folder)
     encoder.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
     return state["step"]
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    # On the CPU first: the driver that exports what GPU workers trained may have none.
+    return torch.load(checkpoint / CHECKPOINT, map_location="cpu", weights_only=True)

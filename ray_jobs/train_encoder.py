@@ -41,7 +41,7 @@ def run(settings: TrainEncoderSettings) -> None:
     run_step(
         "train_encoder",
         settings.output.path,
-        {"training": settings.training, "workers": settings.workers.number},
+        {"training": settings.training},
         {"base": settings.base, "records": settings.records.path},
         train,
     )

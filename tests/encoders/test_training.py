@@ -79,6 +79,13 @@ def test_a_checkpoint_gives_the_weights_back(tiny_encoder, training_data, tmp_pa
     assert torch.equal(weights(encoder), weights(trained))
 
 
+def test_the_exported_weights_keep_a_share_of_the_base(tiny_encoder, training_data, tmp_path):
+    trained, _, checkpoints = run(tiny_encoder, training_data, tmp_path)
+    base, mixed = Encoder.load(str(tiny_encoder)), Encoder.load(str(tiny_encoder))
+    load_weights(checkpoints[8], mixed, base_weight=0.25)
+    torch.testing.assert_close(weights(mixed), 0.75 * weights(trained) + 0.25 * weights(base))
+
+
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch, tiny_encoder, training_data, tmp_path):
     monkeypatch.setattr("encoders.training._rank_and_world", lambda: (0, 4))
     with pytest.raises(ValueError, match="batch_size=6 cannot be shared evenly by 4 workers"):
@@ -120,5 +127,5 @@ def test_the_learning_rate_rises_then_falls_to_almost_nothing():
     factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
     assert factors[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
     assert factors[9] == max(factors) == 1.0
-    assert all(after < before for before, after in pairwise(factors[9:]))
+    assert all(after < before for before, after in pairwise(factors[10:]))
     assert 0 < factors[-1] < 0.02
