@@ -31,10 +31,15 @@ def parse_note(raw: dict[str, Any], source: str) -> dict[str, Any] | BadRow:
         note[column] = None if value is None else str(value)
     note["note_type"] = note["note_type"] or "unknown"
     note["source"] = note["source"] or source
-    version = raw.get("version", 1)
-    if not isinstance(version, int):
+    version = 1 if raw.get("version") is None else raw["version"]
+    if not isinstance(version, int) or isinstance(version, bool):
         return BadRow("wrong_type", "version")
+    if not 0 <= version < 2**63:
+        return BadRow("out_of_range", "version")
     note["version"] = version
+    for column, value in note.items():
+        if isinstance(value, str) and not _is_text(value):
+            return BadRow("not_unicode", column)
     time = _parse_time(raw.get("note_time"))
     if isinstance(time, BadRow):
         return time
@@ -54,4 +59,16 @@ def _parse_time(value: Any) -> datetime | BadRow | None:
         value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
         return BadRow("wrong_type", "note_time")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        return BadRow("out_of_range", "note_time")
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written: JSON can spell half of a surrogate pair, UTF-8 cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

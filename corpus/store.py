@@ -1,5 +1,6 @@
 """The store: Lance tables in one folder. `notes` is the truth; `chunks` and `vectors/<fingerprint>` derive from it."""
 
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import lance
 import pyarrow as pa
 
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA
+
+STORE_ID = "store_id"
 
 
 def vector_schema(dimension: int) -> pa.Schema:
@@ -39,6 +42,14 @@ class Store:
         return self._open(self.vectors_path(fingerprint))
 
     @property
+    def id(self) -> str:
+        """Names this writing of the store: Lance numbers the versions of every writing from 1.
+
+        Raises FileNotFoundError when the store is not there.
+        """
+        return (self.folder / STORE_ID).read_text()
+
+    @property
     def notes_path(self) -> Path:
         return self.folder / "notes.lance"
 
@@ -50,8 +61,9 @@ class Store:
         return self.folder / "vectors" / f"{fingerprint}.lance"
 
     def write_notes(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Replace the note table in one commit."""
+        """Replace the note table in one commit; the store is another one from then on."""
         self._write(self.notes_path, NOTE_SCHEMA, batches)
+        (self.folder / STORE_ID).write_text(uuid.uuid4().hex)
 
     def write_chunks(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Replace the chunk table in one commit."""

@@ -1,10 +1,11 @@
 """What must not become training data: notes of benchmark patients, held-out terms, notes too short to learn from."""
 
+import re
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from datagen.graph.artefact import normalise
+from datagen.graph.artefact import BuiltGraph, normalise
 
 
 class GuardSettings(BaseModel):
@@ -13,7 +14,7 @@ class GuardSettings(BaseModel):
     patients: Path | None = None
     """A file of patient ids, one a line, whose notes are left out: those of a benchmark."""
     terms: Path | None = None
-    """A file of terms, one a line, that never become entities: those a benchmark holds out."""
+    """A file of terms, one a line, whose concepts never become entities: those a benchmark holds out."""
     min_words: int = Field(default=50, ge=0)
     """Notes with fewer words are left out (DR.EHR's preprocessing: 50)."""
 
@@ -24,10 +25,14 @@ class GuardSettings(BaseModel):
 
 
 class Guard:
-    """The guard with its files read."""
+    """The guard with its files read.
 
-    def __init__(self, settings: GuardSettings) -> None:
-        self.terms = frozenset(map(normalise, _lines(settings.terms)))
+    `terms` are the normalised terms that never become entities: the held-out ones, all names that the graph has for
+    their concepts and for narrower ones, and every term that holds one of these as words of its own.
+    """
+
+    def __init__(self, settings: GuardSettings, graph: BuiltGraph) -> None:
+        self.terms = _names_of(frozenset(map(normalise, _lines(settings.terms))), graph)
         self._patients = frozenset(_lines(settings.patients))
         self._min_words = settings.min_words
 
@@ -36,6 +41,17 @@ class Guard:
         if patient_id in self._patients:
             return False
         return not chunk_id.endswith("_0") or len(text.split()) >= self._min_words
+
+
+def _names_of(terms: frozenset[str], graph: BuiltGraph) -> frozenset[str]:
+    if not terms:
+        return terms
+    held_out = {concept for term in terms for concept in graph.concepts_of(term)}
+    concepts = [c for c in graph.concepts() if c in held_out or not held_out.isdisjoint(graph.ancestors(c))]
+    names = terms.union(*(graph.terms_of(concept) for concept in concepts))
+    longest_first = sorted(names, key=len, reverse=True)
+    holds_one = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+    return names.union(term for term in graph.trie if holds_one.search(term))
 
 
 def _lines(path: Path | None) -> list[str]:

@@ -70,6 +70,13 @@ def total_steps(records: int, settings: TrainingSettings) -> int:
     return min(steps, settings.max_steps or steps)
 
 
+def check_batches(records: int, settings: TrainingSettings, workers: int) -> None:
+    """Raises ValueError when a batch cannot be filled, or not shared evenly."""
+    steps_per_epoch(records, settings.batch_size)
+    if settings.batch_size % workers:
+        raise ValueError(f"batch_size={settings.batch_size} cannot be shared evenly by {workers} workers")
+
+
 def train(
     encoder: Encoder,
     data: TrainingData,
@@ -84,8 +91,7 @@ def train(
     In a torch.distributed process group every rank calls this; weights are the same on all of them after each step.
     """
     rank, world = _rank_and_world()
-    if settings.batch_size % world:
-        raise ValueError(f"batch_size={settings.batch_size} cannot be shared evenly by {world} workers")
+    check_batches(len(data), settings, world)
     model: torch.nn.Module = BiEncoder(encoder.train())
     if world > 1:
         model = DistributedDataParallel(model)

@@ -11,7 +11,7 @@ from datagen.hospital.patients import write_notes
 from datagen.hospital.settings import HospitalSettings
 from ray_jobs.job import Folder, main
 from ray_jobs.progress import Progress
-from ray_jobs.steps import Step, run_step
+from ray_jobs.steps import Step, package_data, run_step
 
 PATIENTS_A_FILE = 250
 
@@ -28,7 +28,7 @@ def run(settings: GenerateHospitalSettings) -> None:
         "generate_hospital",
         settings.output.path,
         {"hospital": settings.hospital, "chunking": settings.chunking},
-        {},
+        {"facts": package_data("datagen.hospital")},
         lambda step: _generate(settings, step),
     )
 

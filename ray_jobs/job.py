@@ -151,7 +151,7 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 
 def _describe(error: Any) -> str:
-    key = ".".join(map(str, error["loc"]))
+    key = ".".join(map(str, error["loc"])) or "settings"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key"
     if error["type"] == "missing":

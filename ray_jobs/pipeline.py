@@ -38,7 +38,7 @@ from ray_jobs.match_entities import MatchEntitiesSettings
 from ray_jobs.prepare_corpus import PrepareCorpusSettings
 from ray_jobs.serve import require_free_port
 from ray_jobs.train_encoder import TrainEncoderSettings
-from serving.application import HttpSettings, ReleaseSettings, ServeSettings, deploy, shutdown
+from serving.application import HttpSettings, ReleaseSettings, ServeSettings, deploy, is_running, shutdown
 
 
 class PipelineSettings(BaseModel):
@@ -89,6 +89,8 @@ def run(settings: PipelineSettings) -> None:
     folders = Folders(settings.output.path)
     notes, guard, benchmark = settings.notes, settings.guard, settings.benchmark
     require_free_port(settings.http)
+    if is_running():
+        raise ValueError("a search service runs on this cluster, which the pipeline would replace; stop it first")
     require(
         base=encoder_path(settings.base),
         benchmark__path=benchmark.path if benchmark else None,

@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from corpus.chunking import ChunkingSettings
 from corpus.prepare import ERRORS_FILE, NotesSettings, describe, prepare_corpus, read_errors
+from corpus.sources import BROKEN_OFF
 from ray_jobs.job import Folder, main
 from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
@@ -26,6 +27,8 @@ def run(settings: PrepareCorpusSettings) -> None:
     )
     if result["bad_rows"]:
         errors = read_errors(settings.store.path)
+        for broken in (error for error in errors if error["reason"] == BROKEN_OFF):
+            print(f"WARNING: {broken['file']} breaks off at row {broken['row']}; what follows it was not read")
         print(f"bad rows left out (all in {settings.store.path / ERRORS_FILE}): {describe(errors)}")
 
 

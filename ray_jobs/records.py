@@ -6,11 +6,12 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from corpus.store import Store
-from datagen.graph.artefact import build_graph
+from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.builtin import BUILTIN_PATH
 from datagen.graph.settings import GraphSettings
 from datagen.guard import Guard, GuardSettings
 from ray_jobs.job import Folder
-from ray_jobs.steps import Step, run_step
+from ray_jobs.steps import Step, package_data, run_step
 
 WriteRecords = Callable[[Store, Path, Guard, Path], dict[str, int]]
 """Takes the store, the built graph, the guard and the folder to write to; gives the counts."""
@@ -34,8 +35,15 @@ def run_record_step(name: str, settings: RecordJobSettings, own: dict[str, BaseM
         name,
         settings.output.path,
         {**own, "min_words": settings.guard.min_words},
-        {"store": settings.store.path, "graph": settings.built_graph.path, **settings.guard.files()},
-        lambda step: write(Store(settings.store.path), graph, Guard(settings.guard), step.folder),
+        {
+            "store": settings.store.path,
+            "graph": settings.built_graph.path,
+            "rules": package_data("datagen"),
+            **settings.guard.files(),
+        },
+        lambda step: write(
+            Store(settings.store.path), graph, Guard(settings.guard, BuiltGraph.open(graph)), step.folder
+        ),
     )
 
 
@@ -50,7 +58,7 @@ def _built_graph(settings: RecordJobSettings) -> Path:
         "build_graph",
         settings.built_graph.path,
         {"formats": [source.format for source in sources]},
-        {f"sources[{i}]": source.path or source.format for i, source in enumerate(sources)},
+        {f"sources[{i}]": source.path or BUILTIN_PATH for i, source in enumerate(sources)},
         build,
     )
     return settings.built_graph.path / "built"

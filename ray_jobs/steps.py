@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,14 +49,17 @@ def run_step(
             "inputs": {key: input_fingerprint(value) for key, value in inputs.items()},
         }
     )
+    aside = output.with_name(f"{output.name}.unfinished")
+    scratch = output.with_name(f"{output.name}.scratch-{fingerprint}")
+    if (read_manifest(aside) or {}).get("fingerprint") == fingerprint:
+        _replace(aside, output)  # An earlier run was ended between its last write and the renaming.
     manifest = read_manifest(output)
-    if manifest and manifest["fingerprint"] == fingerprint:
+    if manifest and manifest.get("fingerprint") == fingerprint:
         print(f"{name}: already done, in {output}", flush=True)
+        shutil.rmtree(scratch, ignore_errors=True)
         return manifest["result"]
     print(f"{name}: started", flush=True)
     begun = time.monotonic()
-    aside = output.with_name(f"{output.name}.unfinished")
-    scratch = output.with_name(f"{output.name}.scratch-{fingerprint}")
     for stale in [aside, *output.parent.glob(f"{output.name}.scratch-*")]:
         if stale != scratch:
             shutil.rmtree(stale, ignore_errors=True)
@@ -85,10 +89,16 @@ def input_fingerprint(source: Path | str) -> str:
         if isinstance(source, str):
             return source
         raise FileNotFoundError(f"{path}: not there; run the job that writes it first")
-    if manifest := read_manifest(path):
-        return manifest["fingerprint"]
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files])
+    if own := (read_manifest(path) or {}).get("fingerprint"):
+        return own
+    found = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in found])
+
+
+def package_data(package: str) -> str:
+    """A digest of the YAML files packaged with `package`: facts and rules count as inputs of the steps they shape."""
+    folder = Path(str(files(package)))
+    return _digest([(file.name, file.read_text()) for file in sorted(folder.rglob("*.yaml"))])
 
 
 def absolute(path: Path) -> Path:

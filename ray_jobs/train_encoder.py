@@ -6,8 +6,9 @@ from pydantic import BaseModel
 
 from encoders.distributed import train_on_ray
 from encoders.spec import BUNDLED
-from encoders.training import TrainingSettings
-from encoders.training_data import tokenise
+from encoders.tokenising import tokenise
+from encoders.training import TrainingSettings, check_batches
+from encoders.training_data import TrainingData
 from encoders.workers import WorkerSettings
 from ray_jobs.job import Folder, encoder_path, main, require
 from ray_jobs.steps import Step, run_step
@@ -34,6 +35,7 @@ def run(settings: TrainEncoderSettings) -> None:
             training = settings.training
             tokenise(settings.records.path, settings.base, training.chunk_tokens, training.term_tokens, aside)
             aside.rename(data)
+        check_batches(len(TrainingData(data)), settings.training, settings.workers.number)
         encoder, metrics = train_on_ray(settings.base, data, settings.training, settings.workers, step.scratch)
         encoder.save(step.folder)
         return {"steps": metrics["step"], "loss": metrics["loss"]}

@@ -100,9 +100,16 @@ def deploy(settings: ServeSettings) -> str:
     return f"http://{settings.http.host}:{settings.http.port}"
 
 
+def is_running() -> bool:
+    """Whether the Ray this process is connected to serves searches already."""
+    return INGRESS in serve.status().applications
+
+
 def shutdown() -> None:
-    """Stop the service; Ray goes on."""
-    serve.shutdown()
+    """Stop the service; Ray and the other applications of its Serve go on."""
+    for name in serve.status().applications:
+        if name == INGRESS or name.startswith(RELEASE_PREFIX):
+            serve.delete(name)
 
 
 def _why(application: str) -> str | None:

@@ -7,7 +7,6 @@ abbreviations that look like function words: AS (aortic stenosis), OR (operating
 
 import re
 import unicodedata
-from pathlib import Path
 
 import lance
 import numpy as np
@@ -29,14 +28,6 @@ def index_text(chunks: lance.LanceDataset) -> None:
         chunks.optimize.optimize_indices()
     else:
         chunks.create_scalar_index("text", "INVERTED", stem=False, custom_stop_words=sorted(STOP_WORDS))
-
-
-def open_chunks(store: Path, version: int) -> lance.LanceDataset:
-    """The store's chunks as of `version`. Raises ValueError when that version is gone."""
-    try:
-        return lance.dataset(str(store / "chunks.lance"), version=version)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{store / 'chunks.lance'}: no version {version}; rebuild the release") from error
 
 
 def match_words(

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from corpus.store import Store
 from corpus.tables import N_BUCKETS
 
 MANIFEST = "release.json"
@@ -51,6 +52,7 @@ class ReleaseManifest(BaseModel):
     metric: Literal["cosine"] = "cosine"
     dimension: int
     store: str
+    store_id: str
     chunks_version: int
     notes_version: int
     shards: list[ShardManifest]
@@ -102,12 +104,27 @@ def load_shard(release: Path, number: int) -> tuple[pa.Table, faiss.Index]:
 
 
 def open_notes(manifest: ReleaseManifest) -> lance.LanceDataset:
-    """The store's notes at the release's version. Raises ValueError when that version is gone."""
-    path = Path(manifest.store) / "notes.lance"
+    """The store's notes at the release's version. Raises ValueError when they are gone."""
+    return _open(manifest, "notes.lance", manifest.notes_version)
+
+
+def open_chunks(manifest: ReleaseManifest) -> lance.LanceDataset:
+    """The store's chunks at the release's version. Raises ValueError when they are gone."""
+    return _open(manifest, "chunks.lance", manifest.chunks_version)
+
+
+def _open(manifest: ReleaseManifest, table: str, version: int) -> lance.LanceDataset:
+    store = Store(manifest.store)
     try:
-        return lance.dataset(str(path), version=manifest.notes_version)
+        current = store.id
+    except FileNotFoundError:
+        raise ValueError(f"{store.folder}: the store of the release is not there; rebuild the release") from None
+    if current != manifest.store_id:
+        raise ValueError(f"{store.folder}: written anew since the release was built; rebuild the release")
+    try:
+        return lance.dataset(str(store.folder / table), version=version)
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: no version {manifest.notes_version}; rebuild the release") from error
+        raise ValueError(f"{store.folder / table}: no version {version}; rebuild the release") from error
 
 
 def read_note(notes: lance.LanceDataset, note_id: str) -> dict[str, Any] | None:

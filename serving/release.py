@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, N_BUCKETS
 from encoders.encoder import Encoder
 from encoders.spec import BUNDLED, read_spec, resolve
@@ -48,6 +49,7 @@ def build_release(store: Path, fingerprint: str, encoder: str | Path, output: Pa
         number_format=Encoder.number_format,
         dimension=spec.dimension,
         store=str(store.resolve()),
+        store_id=Store(store).id,
         chunks_version=chunks.version,
         notes_version=notes.version,
         shards=[

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from serving.lexical import match_words, open_chunks
-from serving.manifest import load_shard, read_manifest
+from serving.lexical import match_words
+from serving.manifest import load_shard, open_chunks, read_manifest
 from serving.protocol import Filters, Mode
 
 NARROW_ROWS = 500
@@ -73,7 +73,7 @@ class Shard:
     def load(cls, release: Path, number: int) -> "Shard":
         """Shard `number` of the release. Raises ValueError when a file or the store's version is missing or wrong."""
         manifest = read_manifest(release)
-        return cls(*load_shard(release, number), open_chunks(Path(manifest.store), manifest.chunks_version))
+        return cls(*load_shard(release, number), open_chunks(manifest))
 
     def search(self, queries: Sequence[ShardQuery]) -> list[Candidates]:
         """Candidates of each query. Never fewer than `depth` rows where so many are allowed and can match."""

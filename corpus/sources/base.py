@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+BROKEN_OFF = "truncated_or_corrupt_file"
+"""The reason code of a file that breaks off: rows before it are good, how many would follow is unknown."""
+
 
 class BadRow(NamedTuple):
     """A row that cannot be read: a reason code and, where it helps, the column. Never the row's content."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from corpus.sources.base import BadRow, NoteSource
+from corpus.sources.base import BROKEN_OFF, BadRow, NoteSource
 
 
 class JsonlSource(NoteSource):
@@ -19,7 +19,7 @@ class JsonlSource(NoteSource):
                     if line.strip():
                         yield number, _parse(line)
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            yield number + 1, BadRow("truncated_or_corrupt_file")
+            yield number + 1, BadRow(BROKEN_OFF)
 
 
 def _parse(line: bytes) -> dict[str, Any] | BadRow:
@@ -27,6 +27,6 @@ def _parse(line: bytes) -> dict[str, Any] | BadRow:
         row = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return BadRow("not_utf8")
-    except ValueError:
+    except (ValueError, RecursionError):
         return BadRow("not_json")
     return row if isinstance(row, dict) else BadRow("not_an_object")

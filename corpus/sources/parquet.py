@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.sources.base import BadRow, NoteSource
+from corpus.sources.base import BROKEN_OFF, BadRow, NoteSource
 from corpus.tables import NOTE_SCHEMA
 
 BATCH_ROWS = 1000
@@ -24,4 +24,4 @@ class ParquetSource(NoteSource):
                     number += 1
                     yield number, row
         except (pa.ArrowInvalid, OSError):
-            yield number + 1, BadRow("truncated_or_corrupt_file")
+            yield number + 1, BadRow(BROKEN_OFF)

@@ -157,6 +157,10 @@ class BuiltGraph:
     def __contains__(self, concept: str) -> bool:
         return concept in self._concepts
 
+    def concepts(self) -> list[str]:
+        """The ids of all concepts."""
+        return list(self._concepts)
+
     def concepts_of(self, term: str) -> tuple[str, ...]:
         """The concepts that the term may name, those it names most closely first; none for an unknown term."""
         key = self.trie.get(normalise(term))

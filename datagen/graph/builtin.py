@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datagen.graph.tables import KnowledgeGraph
 
-_PATH = Path(__file__).with_name("builtin.yaml")
+BUILTIN_PATH = Path(__file__).with_name("builtin.yaml")
 
 
 class _Concept(BaseModel):
@@ -27,7 +27,7 @@ class _File(BaseModel):
     concepts: list[_Concept]
 
 
-def read_builtin(path: Path = _PATH) -> KnowledgeGraph:
+def read_builtin(path: Path = BUILTIN_PATH) -> KnowledgeGraph:
     """The packaged graph, or another file of the same form.
 
     `concepts` is a list of {id, name, type, synonyms, abbreviations, is_a, relations: {type: [ids]}, sources}.

@@ -34,6 +34,9 @@ def test_a_plain_row_is_completed():
         ({"patient_id": True}, BadRow("wrong_type", "patient_id")),
         ({"note_type": ["DS"]}, BadRow("wrong_type", "note_type")),
         ({"version": "new"}, BadRow("wrong_type", "version")),
+        ({"version": 10**23}, BadRow("out_of_range", "version")),
+        ({"text": "half a pair \ud800"}, BadRow("not_unicode", "text")),
+        ({"note_time": "0001-01-01T00:00:00+05:00"}, BadRow("out_of_range", "note_time")),
         ({"note_time": "yesterday"}, BadRow("not_a_time", "note_time")),
         ({"note_time": 20200101}, BadRow("wrong_type", "note_time")),
     ],
@@ -48,3 +51,7 @@ def test_a_bad_value_is_named_by_column_and_never_quoted(change, bad):
 )
 def test_times_become_utc(value):
     assert parse_note({**GOOD, "note_time": value}, "jsonl")["note_time"] == datetime(2180, 5, 8, tzinfo=UTC)
+
+
+def test_an_empty_version_is_the_first():
+    assert parse_note({**GOOD, "version": None}, "jsonl")["version"] == 1

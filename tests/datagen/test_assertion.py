@@ -12,6 +12,11 @@ CASES = [
     ("He was ruled out for MI.", "MI", "negated"),
     ("She is without fever or cough.", "cough", "negated"),
     ("No known history of diabetes.", "diabetes", "negated"),
+    ("Review of systems is negative for hip pain.", "hip pain", "negated"),
+    ("Doubt stroke.", "stroke", "negated"),
+    ("Please call us for chest pain.", "chest pain", "hypothetical"),
+    ("Return precautions: fever, vomiting.", "vomiting", "hypothetical"),
+    ("Question of pneumonia on film.", "pneumonia", "hypothetical"),
     ("Allergies: penicillin.", "penicillin", "negated"),
     ("His mother denies fever.", "fever", "negated"),
     # negation behind the mention

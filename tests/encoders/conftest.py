@@ -8,7 +8,8 @@ import transformers
 
 from encoders.encoder import Encoder
 from encoders.spec import EncoderSpec, resolve
-from encoders.training_data import TrainingData, tokenise
+from encoders.tokenising import tokenise
+from encoders.training_data import TrainingData
 
 TERMS = {
     "D1": ["heart failure", "cardiac failure", "chf"],

@@ -13,7 +13,10 @@ CONCEPT_OF = {term: concept for concept, terms in TERMS.items() for term in term
 
 def names(data, batch):
     """Term names of a batch's columns, in order."""
-    by_tokens = {tuple(data.term_tokens(i)): data._terms["term"][i].as_py() for i in range(len(data._terms))}
+    by_tokens = {
+        tuple(data.term_tokens(i)): data.term(i)
+        for i in range(max(max(data.chunk_terms(row)) for row in range(len(data))) + 1)
+    }
     return [by_tokens[tuple(tokens)] for tokens in batch.term_tokens]
 
 

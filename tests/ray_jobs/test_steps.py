@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from ray_jobs.steps import absolute, input_fingerprint, read_manifest, run_step
+from ray_jobs.steps import absolute, input_fingerprint, package_data, read_manifest, run_step
 
 
 class Work:
@@ -97,6 +97,34 @@ def test_a_changed_setting_never_takes_up_another_run_s_scratch(tmp_path):
     work = Work()
     run_step("make", tmp_path / "out", {"size": 2}, {}, work)
     assert work.scratch_found == []
+
+
+def test_a_result_that_was_finished_but_not_yet_renamed_is_taken_up(tmp_path):
+    run_step("make", tmp_path / "out", {"size": 1}, {}, Work())
+    (tmp_path / "out").rename(tmp_path / "out.unfinished")
+    work = Work()
+    assert run_step("make", tmp_path / "out", {"size": 1}, {}, work) == {"rows": 3}
+    assert work.ran == 0
+    assert (tmp_path / "out" / "file").read_text() == "made"
+
+
+def test_scratch_left_beside_a_finished_step_is_removed(tmp_path):
+    run_step("make", tmp_path / "out", {"size": 1}, {}, Work())
+    fingerprint = read_manifest(tmp_path / "out")["fingerprint"]
+    (tmp_path / f"out.scratch-{fingerprint}").mkdir()
+    run_step("make", tmp_path / "out", {"size": 1}, {}, Work())
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_input_folder_with_another_manifest_counts_by_its_files(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    before = input_fingerprint(tmp_path)
+    (tmp_path / "more").write_text("a")
+    assert input_fingerprint(tmp_path) != before
+
+
+def test_packaged_facts_and_rules_count_as_inputs():
+    assert package_data("datagen") != package_data("datagen.hospital")
 
 
 def test_a_missing_input_is_named(tmp_path):

@@ -3,7 +3,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from serving.lexical import highlights, index_text, match_words, open_chunks
+from serving.lexical import highlights, index_text, match_words
 
 TEXTS = ["Severe AS with syncope", "Sent to the OR", "CHF, EF 20%", "no syncope, naïve to opioids", "the and of"]
 
@@ -52,12 +52,6 @@ def test_chunks_that_came_after_the_index_are_searched_too(tmp_path):
     index_text(chunks)
     assert len(match_words(lance.dataset(path, version=chunks.version), "murmur", 10)[0]) == 1
     assert chunks.stats.index_stats("text_idx")["num_unindexed_rows"] == 0
-
-
-def test_a_store_version_that_is_gone_is_named(tmp_path):
-    lance.write_dataset(pa.table({"text": TEXTS}), str(tmp_path / "chunks.lance"))
-    with pytest.raises(ValueError, match="no version 9"):
-        open_chunks(tmp_path, 9)
 
 
 def test_highlights_are_the_words_the_index_matches():

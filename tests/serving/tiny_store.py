@@ -1,5 +1,6 @@
 """Small stores: notes a reader understands, written through the real chunking into Lance."""
 
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.chunking import ChunkingSettings, chunk_note
+from corpus.store import STORE_ID
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA, bucket_of
 
 CANARY_PATIENT = "patient-canary-7f3a"
@@ -53,6 +55,8 @@ def write_store(store: Path, notes: list[dict], fingerprint: str, vectors_of: Ca
         "version": pa.array([chunk["version"] for chunk in chunks], pa.int64()),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
     }
+    store.mkdir(parents=True, exist_ok=True)
+    (store / STORE_ID).write_text(uuid.uuid4().hex)
     for name, content in (
         ("notes", pa.Table.from_pylist(notes, schema=NOTE_SCHEMA)),
         ("chunks", pa.Table.from_pylist(chunks, schema=CHUNK_SCHEMA)),

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from encoders.encoder import Encoder
-from encoders.training_data import TrainingData, tokenise
+from encoders.tokenising import _parse, tokenise
+from encoders.training_data import TrainingData
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -34,11 +35,27 @@ def test_dr_ehr_s_own_files_load(tmp_path, tiny_encoder):
     assert list(data.chunk_concepts(0)) == []
 
 
-@pytest.mark.parametrize("line", ["{broken", '{"idx": "a", "text": "b"}', '{"idx": "a", "text": "b", "entities": []}'])
-def test_a_line_that_is_no_record_names_the_file(tmp_path, tiny_encoder, line):
-    folder = write(tmp_path / "in", line)
+NO_RECORDS = [
+    "{broken",
+    "[]",
+    '{"idx": "a", "text": "b"}',
+    '{"idx": "a", "text": "b", "entities": []}',
+    '{"idx": "a", "text": "b", "entities": "copd"}',
+    '{"idx": "a", "text": "b", "entities": 3}',
+    '{"idx": 1, "text": "b", "entities": ["copd"]}',
+    '{"idx": "a", "text": "b", "entities": ["copd"], "concepts": ["C1", "C2"]}',
+]
+
+
+@pytest.mark.parametrize("line", NO_RECORDS)
+def test_a_line_that_is_no_record_is_known(line):
+    assert _parse(line) is None
+
+
+def test_lines_that_are_no_records_are_counted_and_their_file_named(tmp_path, tiny_encoder):
+    folder = write(tmp_path / "in", *NO_RECORDS)
     (tmp_path / "out").mkdir()
-    with pytest.raises(ValueError, match=r"records.jsonl: 1 lines are no training records"):
+    with pytest.raises(ValueError, match=r"records.jsonl: 8 lines are no training records"):
         tokenise(folder, str(tiny_encoder), 32, 16, tmp_path / "out")
 
 
