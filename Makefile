@@ -19,6 +19,7 @@ test-long: $(INSTALLED)
 	$(VENV)/bin/python -m pytest -m long
 
 $(INSTALLED): pyproject.toml constraints/cpu.txt
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=<it> make ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev]'
 	touch $@
