@@ -1,6 +1,7 @@
 """`ray job submit` to a cluster started by `ray start --head`, token authentication on."""
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -13,7 +14,8 @@ from corpus.store import Store
 from tests.end_to_end.conftest import free_port
 
 TOKEN = "0123456789abcdef0123456789abcdef"
-RAY = str(Path(sys.executable).with_name("ray"))
+BIN = Path(sys.executable).parent
+RAY = str(BIN / "ray")
 
 
 @pytest.fixture
@@ -33,6 +35,8 @@ def cluster(command):
         ),
         RAY_AUTH_MODE="token",
         RAY_AUTH_TOKEN=TOKEN,
+        # What a job calls `python` is what the head node does: the environment is active there.
+        PATH=f"{BIN}:{os.environ['PATH']}",
     )
     head.wait_for("Ray runtime started", timeout=120)
     yield f"http://127.0.0.1:{port}"
