@@ -11,7 +11,7 @@ from encoders.corpus_encoding import encode_corpus
 from encoders.encoder import Encoder
 from encoders.spec import BUNDLED
 from encoders.workers import WorkerSettings
-from ray_jobs.job import Folder, encoder_path, main, require
+from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import Step, run_step
 from serving.release import build_release
@@ -25,8 +25,7 @@ class IndexSettings(BaseModel):
 
 class BuildIndexSettings(BaseModel):
     store: Folder
-    encoder: str = BUNDLED
-    """`bundled` or an encoder folder."""
+    encoder: EncoderName = BUNDLED
     workers: WorkerSettings = WorkerSettings()
     index: IndexSettings = IndexSettings()
     output: Folder

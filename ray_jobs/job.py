@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from encoders.spec import BUNDLED
 
@@ -28,15 +28,24 @@ class SettingsError(Exception):
     """A recipe, or a `--set`, that the job cannot run with."""
 
 
+def _from_the_root(path: Path) -> Path:
+    # Workers run in folders of their own. Under `ray job submit` a relative output is refused by its step.
+    return path if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else path.absolute()
+
+
 class Folder(BaseModel):
     """A folder that a job reads or writes."""
 
-    path: Path
+    path: Annotated[Path, AfterValidator(_from_the_root)]
 
 
 def encoder_path(name: str) -> Path | None:
     """The folder that an encoder name stands for; None for the bundled one, which is always there."""
     return None if name == BUNDLED else Path(name)
+
+
+EncoderName = Annotated[str, AfterValidator(lambda name: name if name == BUNDLED else str(_from_the_root(Path(name))))]
+"""`bundled` or an encoder folder."""
 
 
 def require(**paths: Path | None) -> None:

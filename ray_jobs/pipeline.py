@@ -33,7 +33,7 @@ from ray_jobs.build_index import BuildIndexSettings, IndexSettings
 from ray_jobs.example_searches import ExampleSettings, show_example_searches
 from ray_jobs.generate_entities import GenerateEntitiesSettings
 from ray_jobs.generate_hospital import GenerateHospitalSettings
-from ray_jobs.job import Folder, encoder_path, main, require
+from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.match_entities import MatchEntitiesSettings
 from ray_jobs.prepare_corpus import PrepareCorpusSettings
 from ray_jobs.serve import require_free_port
@@ -51,7 +51,7 @@ class PipelineSettings(BaseModel):
     expansion: ExpansionSettings = ExpansionSettings()
     annotator: AnnotatorSettings = AnnotatorSettings()
     guard: GuardSettings = GuardSettings()
-    base: str = BUNDLED
+    base: EncoderName = BUNDLED
     stage1: TrainingSettings = TrainingSettings()
     stage2: TrainingSettings = TrainingSettings()
     workers: WorkerSettings = WorkerSettings()

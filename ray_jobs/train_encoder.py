@@ -10,13 +10,13 @@ from encoders.tokenising import tokenise
 from encoders.training import TrainingSettings, check_batches
 from encoders.training_data import TrainingData
 from encoders.workers import WorkerSettings
-from ray_jobs.job import Folder, encoder_path, main, require
+from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.steps import Step, run_step
 
 
 class TrainEncoderSettings(BaseModel):
-    base: str = BUNDLED
-    """Where training starts: `bundled` or an encoder folder."""
+    base: EncoderName = BUNDLED
+    """Where training starts."""
     records: Folder
     training: TrainingSettings = TrainingSettings()
     workers: WorkerSettings = WorkerSettings()

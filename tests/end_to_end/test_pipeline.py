@@ -1,11 +1,12 @@
 """The whole road on a very small hospital: killed in the middle, resumed, run again with a changed setting."""
 
 import json
+import os
 import re
 
 import pytest
 
-from tests.end_to_end.conftest import free_port
+from tests.end_to_end.conftest import ROOT, free_port
 
 STEPS = [
     "generate_hospital",
@@ -40,7 +41,7 @@ def test_the_road_resumes_after_a_kill_and_reruns_what_a_change_reaches(job, tmp
         "stage2.batch_size=8",
         "examples.queries=[chest pain]",
         f"http.port={free_port()}",
-        f"output.path={folder}",
+        f"output.path={os.path.relpath(folder, ROOT)}",  # as a user writes it; workers run in other folders
     )
     killed = job("pipeline", "demo", *small)
     killed.wait_for("train_encoder: started")
