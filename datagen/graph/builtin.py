@@ -50,6 +50,6 @@ def read_builtin(path: Path = BUILTIN_PATH) -> KnowledgeGraph:
             ],
             is_a=[(c.id, parent) for c in concepts for parent in c.is_a],
             relations=[(c.id, kind, tail) for c in concepts for kind, tails in c.relations.items() for tail in tails],
-        )
+        ).check()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

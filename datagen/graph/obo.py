@@ -51,7 +51,7 @@ def read_obo(path: Path) -> KnowledgeGraph:
             terms=[(t.id, synonym, "en", scope) for t in live.values() for synonym, scope in t.synonyms],
             is_a=[(term.id, parent) for term in live.values() for parent in term.parents if parent in live],
             relations=[(t.id, kind, tail) for t in live.values() for kind, tail in t.relations if tail in live],
-        )
+        ).check()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

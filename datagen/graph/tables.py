@@ -1,7 +1,7 @@
-"""A knowledge graph as four Arrow tables; every reader yields these, whatever its source looks like."""
+"""A knowledge graph as Arrow tables; every reader yields these, whatever its source looks like."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,67 +41,97 @@ RELATIONS_SCHEMA = pa.schema(
     ]
 )
 
-_SCHEMAS = {
+XREFS_SCHEMA = pa.schema(
+    [pa.field("concept_id", pa.string(), nullable=False), pa.field("xref", pa.string(), nullable=False)]
+)
+"""What other vocabularies call a concept: CURIEs with the prefixes of `datagen.graph.curies`."""
+
+SENSES_SCHEMA = pa.schema(
+    [
+        pa.field("short_form", pa.string(), nullable=False),
+        pa.field("long_form", pa.string(), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+    ]
+)
+"""An inventory of abbreviations: short forms as written, what they stand for, how often that was seen (0: not said)."""
+
+SCHEMAS = {
     "concepts": CONCEPTS_SCHEMA,
     "terms": TERMS_SCHEMA,
     "is_a": IS_A_SCHEMA,
     "relations": RELATIONS_SCHEMA,
+    "xrefs": XREFS_SCHEMA,
+    "senses": SENSES_SCHEMA,
 }
+
+REFERENCES = (
+    ("terms", "concept_id"),
+    ("is_a", "child"),
+    ("is_a", "parent"),
+    ("relations", "head"),
+    ("relations", "tail"),
+    ("xrefs", "concept_id"),
+)
+"""The tables and columns that name concepts."""
+
+
+Rows = Iterable[Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class KnowledgeGraph:
-    """Concepts, their names, their is_a hierarchy and their other relations; checked when made.
+    """Concepts, their names, their is_a hierarchy, their other relations and xrefs, and senses of abbreviations.
 
-    Raises ValueError, naming the concept, for a duplicate concept, a reference to a concept that is not there,
-    an unknown scope, or an is_a cycle.
+    A source may name concepts that another one defines; `check` tells whether the graph stands alone.
+    Raises ValueError, naming the concept or the scope, for a duplicate concept or an unknown scope.
     """
 
-    concepts: pa.Table
-    terms: pa.Table
-    is_a: pa.Table
-    relations: pa.Table
+    concepts: pa.Table = field(default_factory=CONCEPTS_SCHEMA.empty_table)
+    terms: pa.Table = field(default_factory=TERMS_SCHEMA.empty_table)
+    is_a: pa.Table = field(default_factory=IS_A_SCHEMA.empty_table)
+    relations: pa.Table = field(default_factory=RELATIONS_SCHEMA.empty_table)
+    xrefs: pa.Table = field(default_factory=XREFS_SCHEMA.empty_table)
+    senses: pa.Table = field(default_factory=SENSES_SCHEMA.empty_table)
 
     def __post_init__(self) -> None:
-        for name, schema in _SCHEMAS.items():
+        for name, schema in SCHEMAS.items():
             if getattr(self, name).schema != schema:
                 raise ValueError(f"graph table '{name}' must have the columns {', '.join(schema.names)}")
-        ids = self.concepts["concept_id"]
-        _refuse_duplicates(ids)
-        for table, column in (
-            ("terms", "concept_id"),
-            ("is_a", "child"),
-            ("is_a", "parent"),
-            ("relations", "head"),
-            ("relations", "tail"),
-        ):
-            _refuse_unknown(getattr(self, table)[column], ids, f"{table}.{column}", "concept")
+        _refuse_duplicates(self.concepts["concept_id"])
         _refuse_unknown(self.terms["scope"], pa.array(SCOPES), "terms.scope", "scope")
-        _refuse_cycle(self.is_a, ids)
 
     @classmethod
     def from_rows(
         cls,
-        concepts: Iterable[Sequence[Any]],
-        terms: Iterable[Sequence[Any]] = (),
-        is_a: Iterable[Sequence[Any]] = (),
-        relations: Iterable[Sequence[Any]] = (),
+        concepts: Rows = (),
+        terms: Rows = (),
+        is_a: Rows = (),
+        relations: Rows = (),
+        xrefs: Rows = (),
+        senses: Rows = (),
     ) -> "KnowledgeGraph":
         """A graph from rows in the order of the schemas' columns."""
-        return cls(
-            _table(concepts, CONCEPTS_SCHEMA),
-            _table(terms, TERMS_SCHEMA),
-            _table(is_a, IS_A_SCHEMA),
-            _table(relations, RELATIONS_SCHEMA),
-        )
+        rows = (concepts, terms, is_a, relations, xrefs, senses)
+        return cls(*(_table(of_table, schema) for of_table, schema in zip(rows, SCHEMAS.values(), strict=True)))
+
+    def check(self) -> "KnowledgeGraph":
+        """The graph, if it stands alone.
+
+        Raises ValueError, naming the concept, for a reference to one that is not there or an is_a cycle.
+        """
+        ids = self.concepts["concept_id"]
+        for table, column in REFERENCES:
+            _refuse_unknown(getattr(self, table)[column], ids, f"{table}.{column}", "concept")
+        _refuse_cycle(self.is_a, ids)
+        return self
 
 
 def concatenate(graphs: Sequence[KnowledgeGraph]) -> KnowledgeGraph:
     """One graph that holds all of `graphs` side by side; their concept ids must be distinct."""
-    return KnowledgeGraph(**{name: pa.concat_tables([getattr(graph, name) for graph in graphs]) for name in _SCHEMAS})
+    return KnowledgeGraph(**{name: pa.concat_tables([getattr(graph, name) for graph in graphs]) for name in SCHEMAS})
 
 
-def _table(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pa.Table:
+def _table(rows: Rows, schema: pa.Schema) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.table(arrays, schema=schema)
