@@ -1,11 +1,15 @@
-"""Cleaning and chunking as DR.EHR publishes them, keeping where each chunk lies in the original note.
+"""Cleaning and chunking as published, keeping where each chunk lies in the original note.
 
-Steps (DR.EHR preprocessing code, 2026-04): remove `[...]`; turn three or more underscores into a space; collapse a
-run of one repeated non-word character to a space; collapse white space; split on single spaces; windows of
+`drehr` is DR.EHR's preprocessing (its code of 2026-04): remove `[...]` within a line; three or more underscores become
+a space; so does a run of one repeated non-word character; white space collapses. `cliniq` is CliniQ's (its code of
+2025): remove `[...]` within a line; newlines become spaces; spaces collapse.
+
+Both cut with LangChain's CharacterTextSplitter at single spaces, lengths counted in words by `str.split`: windows of
 `words` words that overlap by `overlap`.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -13,9 +17,9 @@ from pydantic import BaseModel, Field, model_validator
 
 
 class ChunkingSettings(BaseModel):
-    """How a note becomes chunks. `drehr`: 100 words, overlap 10."""
+    """How a note becomes chunks. Published are 100 words and overlap 10, for both profiles."""
 
-    profile: Literal["drehr"] = "drehr"
+    profile: Literal["drehr", "cliniq"] = "drehr"
     words: int = Field(default=100, gt=0)
     overlap: int = Field(default=10, ge=0)
 
@@ -34,39 +38,61 @@ class ChunkSpan(NamedTuple):
     char_end: int
 
 
-# Each pattern is applied to the result of the one before it, so a span of removed characters can join with
-# the next; offsets are carried along character by character.
-_STEPS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\[.*?\]", re.DOTALL), ""),
-    (re.compile(r"_{3,}"), " "),
-    (re.compile(r"([^\w\s])\1+"), " "),
-    (re.compile(r"\s+"), " "),
-)
+_Step = tuple[re.Pattern[str], str]
+_BRACKETS: _Step = (re.compile(r"\[.*?\]"), "")
+
+# Each pattern is applied to the result of the one before it, so what stood apart can join.
+_CLEANING: dict[str, tuple[_Step, ...]] = {
+    "drehr": (
+        _BRACKETS,
+        (re.compile(r"_{3,}"), " "),
+        (re.compile(r"(\W)\1+"), " "),
+        (re.compile(r"\s+"), " "),
+    ),
+    "cliniq": (
+        _BRACKETS,
+        (re.compile(r"\n"), " "),
+        (re.compile(r" +"), " "),
+    ),
+}
 
 
-def clean(text: str) -> tuple[str, list[int]]:
-    """The cleaned text and, for each of its characters, the offset it came from in `text`.
+class Cleaned:
+    """The cleaned text of a note, white space at its ends stripped, and where its characters came from."""
 
-    The cleaned text has no leading or trailing space and no two spaces in a row.
-    """
-    offsets = list(range(len(text)))
-    for pattern, replacement in _STEPS:
+    def __init__(self, text: str, profile: str) -> None:
+        self._steps: list[tuple[list[int], list[int]]] = []
+        for pattern, replacement in _CLEANING[profile]:
+            text = self._replace(text, pattern, replacement)
+        self._stripped = len(text) - len(text.lstrip())
+        self.text = text.strip()
+
+    def origin(self, position: int) -> int:
+        """The offset in the original of the character at `position` of the cleaned text.
+
+        The space that stands for a run is at the run's first character.
+        """
+        position += self._stripped
+        for ends, removed in reversed(self._steps):
+            position += removed[bisect_right(ends, position)]
+        return position
+
+    def _replace(self, text: str, pattern: re.Pattern[str], replacement: str) -> str:
+        # For each replaced run where it ends in the new text, and how many characters are missing from there on.
+        ends: list[int] = []
+        removed = [0]
         parts: list[str] = []
-        kept: list[int] = []
         position = 0
         for match in pattern.finditer(text):
-            parts.append(text[position : match.start()])
-            kept.extend(offsets[position : match.start()])
-            if replacement:
-                parts.append(replacement)
-                kept.append(offsets[match.start()])
-            position = match.end()
-        parts.append(text[position:])
-        kept.extend(offsets[position:])
-        text, offsets = "".join(parts), kept
-    start = len(text) - len(text.lstrip(" "))
-    stop = len(text.rstrip(" "))
-    return text[start:stop], offsets[start:stop]
+            start, end = match.span()
+            if end - start == len(replacement) and text[start:end] == replacement:
+                continue
+            parts += text[position:start], replacement
+            position = end
+            ends.append(start - removed[-1] + len(replacement))
+            removed.append(removed[-1] + end - start - len(replacement))
+        self._steps.append((ends, removed))
+        return "".join([*parts, text[position:]])
 
 
 def chunk_note(text: str, settings: ChunkingSettings) -> Iterator[ChunkSpan]:
@@ -74,17 +100,28 @@ def chunk_note(text: str, settings: ChunkingSettings) -> Iterator[ChunkSpan]:
 
     The last window ends at the last word; a window that would hold only words of the one before it is not made.
     """
-    cleaned, offsets = clean(text)
-    if not cleaned:
-        return
-    starts = [0, *(match.end() for match in re.finditer(" ", cleaned))]
-    ends = [start - 1 for start in starts[1:]] + [len(cleaned)]
-    step = settings.words - settings.overlap
-    first = 0
-    while True:
-        last = min(first + settings.words, len(starts)) - 1
-        begin, end = starts[first], ends[last]
-        yield ChunkSpan(cleaned[begin:end], offsets[begin], offsets[end - 1] + 1)
-        if last == len(starts) - 1:
-            return
-        first += step
+    cleaned = Cleaned(text, settings.profile)
+    for begin, end in _windows(cleaned.text, settings):
+        yield ChunkSpan(cleaned.text[begin:end], cleaned.origin(begin), cleaned.origin(end - 1) + 1)
+
+
+def _windows(text: str, settings: ChunkingSettings) -> Iterator[tuple[int, int]]:
+    """Spans of the windows. A piece between two spaces may hold no word or several where it holds tabs."""
+    pieces = [match.span() for match in re.finditer("[^ ]+", text)]
+    words = [len(text[start:end].split()) for start, end in pieces]
+    first = total = 0
+    for i, newly in enumerate(words):
+        if total + newly > settings.words and i > first:
+            yield from _strip(text, pieces[first][0], pieces[i - 1][1])
+            while total > settings.overlap or (total + newly > settings.words and total > 0):
+                total -= words[first]
+                first += 1
+        total += newly
+    if pieces:
+        yield from _strip(text, pieces[first][0], pieces[-1][1])
+
+
+def _strip(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    window = text[start:end]
+    if window.strip():
+        yield start + len(window) - len(window.lstrip()), start + len(window.rstrip())

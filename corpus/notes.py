@@ -3,32 +3,29 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
-from corpus.sources.base import BadRow
+from corpus.sources.base import REQUIRED, BadRow
 
-REQUIRED = ("note_id", "patient_id", "text")
 _TEXTS = ("encounter_id", "note_type", "source")
 
 
 def parse_note(raw: dict[str, Any], source: str) -> dict[str, Any] | BadRow:
     """A row of `corpus.tables.NOTE_SCHEMA`; `source` names it where the row does not.
 
-    Whole numbers are taken as ids; a time without a zone is taken as UTC; `version` is 1 where absent.
+    Whole numbers are taken as ids, floats too; a time without a zone is taken as UTC; `version` is 1 where absent.
     """
     note: dict[str, Any] = {}
     for column in REQUIRED:
-        value = raw.get(column)
-        if column != "text" and isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
+        value = raw.get(column) if column == "text" else _id(raw.get(column))
         if value is None or value == "" or (isinstance(value, str) and not value.strip()):
             return BadRow("missing_value", column)
         if not isinstance(value, str):
             return BadRow("wrong_type", column)
         note[column] = value
     for column in _TEXTS:
-        value = raw.get(column)
-        if value is not None and not isinstance(value, str | int):
+        value = _id(raw.get(column))
+        if value is not None and not isinstance(value, str):
             return BadRow("wrong_type", column)
-        note[column] = None if value is None else str(value)
+        note[column] = value or None
     note["note_type"] = note["note_type"] or "unknown"
     note["source"] = note["source"] or source
     version = 1 if raw.get("version") is None else raw["version"]
@@ -45,6 +42,12 @@ def parse_note(raw: dict[str, Any], source: str) -> dict[str, Any] | BadRow:
         return time
     note["note_time"] = time
     return note
+
+
+def _id(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    return str(int(value)) if isinstance(value, int) or (isinstance(value, float) and value.is_integer()) else value
 
 
 def _parse_time(value: Any) -> datetime | BadRow | None:

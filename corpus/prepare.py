@@ -1,177 +1,131 @@
 """Note files to the store, on Ray Data: read, check, chunk, commit.
 
 Ray workers read and chunk; rows are staged until the last one is checked, and each table is one commit to Lance.
+Nothing is held in memory that grows with the notes, save what `corpus.staging` says.
 """
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 import ray
-from pydantic import BaseModel, Field
 
 from corpus.chunking import ChunkingSettings, chunk_note
-from corpus.notes import parse_note
-from corpus.sources import SOURCES, BadRow
+from corpus.files import NoteFile
+from corpus.reading import BATCH_ROWS, UNREADABLE, read_notes
+from corpus.settings import NotesSettings
+from corpus.staging import Staging
 from corpus.store import Store
-from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA, bucket_of
+from corpus.tables import CHUNK_SCHEMA, bucket_of
 
 Progress = Callable[[str, int, int | None], None]
 
 ERRORS_FILE = "errors.jsonl"
-BATCH_ROWS = 1000
 
-_STAGED = pa.schema(
-    [
-        *(field.with_nullable(True) for field in NOTE_SCHEMA),
-        pa.field("file", pa.string()),
-        pa.field("row", pa.int64()),
-        pa.field("reason", pa.string()),
-        pa.field("column", pa.string()),
-    ]
-)
+TASK_BYTES = 1 << 26
+TASK_FILES = 1000
+"""A task reads consecutive files up to either; one task for each of 100,000 small files would mostly start tasks."""
 
-
-class NotesSettings(BaseModel):
-    """Where the notes are."""
-
-    path: str
-    """A file, a folder or a glob."""
-    format: Literal["jsonl", "parquet"] = "jsonl"
-    max_bad_share: float = Field(default=0.5, ge=0, le=1)
-    """Bad rows are set aside in an error table; above this share of all rows the job fails instead."""
-
-    def files(self) -> list[Path]:
-        """The files, sorted. Raises FileNotFoundError naming the path when there are none."""
-        path = Path(self.path)
-        if path.is_dir():
-            found = [file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "_"))]
-        elif path.is_file():
-            found = [path]
-        else:
-            found = [Path(name) for name in path.parent.glob(path.name)]
-        if not found:
-            raise FileNotFoundError(f"notes.path: {self.path}: no such file or folder, or nothing in it")
-        return sorted(found)
+BLOCK_BYTES = 1 << 24
+"""What passes between processes at once. Each holds a few of these."""
 
 
 def prepare_corpus(
     notes: NotesSettings, chunking: ChunkingSettings, folder: Path, progress: Progress
 ) -> dict[str, int]:
-    """Write the store into `folder`; the counts of notes, chunks and bad rows.
+    """Write the store into `folder`; the counts of notes, chunks, bad rows and rows left out by reason.
 
-    `progress(name, done, total)` is told of rows read and notes chunked. Raises ValueError when no row is good or
-    more than `max_bad_share` are bad; the first bad rows are named.
+    `progress(name, done, total)` is told of rows read and notes chunked. Raises FileNotFoundError when there are no
+    files; ValueError when no row is good, more than `max_bad_share` are bad or a file cannot be read to its end; the
+    first bad rows are named.
     """
     files = notes.files()
-    read = ray.data.from_items([{"file": str(file)} for file in files], override_num_blocks=len(files))
-    read_file = partial(_read_file, format_name=notes.format)
-    staging = folder / "staging.parquet"
-    with pq.ParquetWriter(staging, _STAGED) as writer:
-        for table in _tables(read.map_batches(read_file, batch_size=1, batch_format="pyarrow")):
-            writer.write_table(table)
-            progress("rows read", len(table), None)
-
-    staged = pads.dataset(staging, schema=_STAGED)
-    errors = [*_bad_rows(staged), *_duplicates(staged)]
-    duplicates = {(e["file"], e["row"]) for e in errors if e["reason"] == "duplicate_id"}
-    good = staged.count_rows(filter=pc.field("reason").is_null()) - len(duplicates)
-    _write_errors(errors, folder / ERRORS_FILE)
-    _refuse_bad(errors, good, notes.max_bad_share)
+    staging_path = folder / "staging.parquet"
+    staging = Staging(staging_path)
+    for table in _tables(_read(files, notes)):
+        staging.add(table)
+        progress("rows read", len(table), None)
+    good, bad = staging.finish()
+    _write_errors(bad, files, folder / ERRORS_FILE)
+    _refuse_bad(bad, good, notes.max_bad_share, folder)
 
     store = Store(folder)
-    store.write_notes(_good_batches(staged, duplicates))
-    staging.unlink()
+    store.write_notes(staging.good())
+    staging_path.unlink()
     store.write_chunks(_chunks(store, chunking, progress, total=good))
-    return {"notes": good, "chunks": store.chunks().count_rows(), "bad_rows": len(errors)}
+    left_out = {f"left_out_as_{reason}": count for reason, count in sorted(staging.left_out.items())}
+    return {"notes": good, "chunks": store.chunks().count_rows(), "bad_rows": len(bad), **left_out}
 
 
-def describe(errors: list[dict[str, Any]], most: int = 5) -> str:
-    """The first bad rows by file, row and reason, for a person to look up."""
+def read_errors(store: Path) -> Iterator[dict[str, Any]]:
+    """The error table of a store: file, row, reason and column of each bad row, by file and row."""
+    with (store / ERRORS_FILE).open() as lines:
+        yield from map(json.loads, lines)
+
+
+def describe(store: Path, total: int, most: int = 5) -> str:
+    """The first of `total` bad rows by file, row and reason, for a person to look up."""
     lines = [
         f"{e['file']} row {e['row']}: {e['reason']}" + (f" ({e['column']})" if e["column"] else "")
-        for e in errors[:most]
+        for _, e in zip(range(most), read_errors(store), strict=False)
     ]
-    more = [f"and {len(errors) - most} more"] if len(errors) > most else []
+    more = [f"and {total - most} more"] if total > most else []
     return "; ".join(lines + more)
 
 
-def read_errors(store: Path) -> list[dict[str, Any]]:
-    """The error table of a store: file, row, reason and column of each bad row."""
-    return [json.loads(line) for line in (store / ERRORS_FILE).read_text().splitlines()]
+def _read(files: list[NoteFile], notes: NotesSettings) -> ray.data.Dataset:
+    tasks = [{"files": pickle.dumps(task)} for task in _tasks(files)]
+    read_task = partial(_read_task, notes=notes)
+    dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
+    return dataset.map_batches(read_task, batch_size=1, batch_format="pyarrow")
 
 
-def _read_file(batch: pa.Table, format_name: str) -> Iterator[pa.Table]:
-    path = Path(batch["file"][0].as_py())
-    rows: list[dict[str, Any]] = []
-    for number, raw in SOURCES[format_name]().rows(path):
-        note = raw if isinstance(raw, BadRow) else parse_note(raw, source=format_name)
-        values = {"reason": note.reason, "column": note.column} if isinstance(note, BadRow) else note
-        rows.append({**values, "file": str(path), "row": number})
-        if len(rows) == BATCH_ROWS:
-            yield pa.Table.from_pylist(rows, schema=_STAGED)
-            rows = []
-    yield pa.Table.from_pylist(rows, schema=_STAGED)
+def _tasks(files: list[NoteFile]) -> Iterator[list[tuple[int, NoteFile]]]:
+    """The files with their numbers, in order, cut into what one task reads."""
+    task: list[tuple[int, NoteFile]] = []
+    size = 0
+    for number, file in enumerate(files):
+        if task and (size + file.size > TASK_BYTES or len(task) == TASK_FILES):
+            yield task
+            task, size = [], 0
+        task.append((number, file))
+        size += file.size
+    yield task
 
 
-def _bad_rows(staged: pads.Dataset) -> list[dict[str, Any]]:
-    columns = ["file", "row", "reason", "column"]
-    bad = staged.to_table(columns=columns, filter=~pc.field("reason").is_null())
-    return bad.sort_by([("file", "ascending"), ("row", "ascending")]).to_pylist()
+def _read_task(batch: pa.Table, notes: NotesSettings) -> Iterator[pa.Table]:
+    for number, file in pickle.loads(batch["files"][0].as_py()):
+        yield from read_notes(file, number, notes.source(), notes.format)
 
 
-def _duplicates(staged: pads.Dataset) -> list[dict[str, Any]]:
-    """Every good row whose note id an earlier row (by file, then row) already has."""
-    ids = staged.to_table(columns=["note_id", "file", "row"], filter=pc.field("reason").is_null())
-    counts = ids.group_by("note_id").aggregate([("note_id", "count")])
-    repeated = counts.filter(pc.greater(counts["note_id_count"], 1))["note_id"]
-    rows = ids.filter(pc.is_in(ids["note_id"], value_set=repeated.combine_chunks()))
-    rows = rows.sort_by([("note_id", "ascending"), ("file", "ascending"), ("row", "ascending")])
-    found: list[dict[str, Any]] = []
-    previous = None
-    for row in rows.to_pylist():
-        if row["note_id"] == previous:
-            found.append({"file": row["file"], "row": row["row"], "reason": "duplicate_id", "column": "note_id"})
-        previous = row["note_id"]
-    return found
+def _write_errors(bad: pa.Table, files: list[NoteFile], path: Path) -> None:
+    with path.open("w") as lines:
+        for batch in bad.to_batches(max_chunksize=BATCH_ROWS):
+            for row in batch.to_pylist():
+                lines.write(json.dumps({**row, "file": files[row["file"]].name}) + "\n")
 
 
-def _write_errors(errors: list[dict[str, Any]], path: Path) -> None:
-    path.write_text("".join(json.dumps(error) + "\n" for error in errors))
-
-
-def _refuse_bad(errors: list[dict[str, Any]], good: int, max_bad_share: float) -> None:
-    total = good + len(errors)
+def _refuse_bad(bad: pa.Table, good: int, max_bad_share: float, folder: Path) -> None:
+    total = good + len(bad)
     if good == 0:
-        raise ValueError(f"no note could be read: {describe(errors) if errors else 'the files hold no rows'}")
-    if len(errors) > max_bad_share * total:
+        raise ValueError(f"no note could be read: {describe(folder, total) or 'the files hold no rows'}")
+    if unreadable := next((e for e in read_errors(folder) if e["reason"] == UNREADABLE), None):
+        raise ValueError(f"{unreadable['file']} row {unreadable['row']}: {UNREADABLE}; run the job again")
+    if len(bad) > max_bad_share * total:
         raise ValueError(
-            f"{len(errors)} of {total} rows are bad, more than notes.max_bad_share={max_bad_share}: {describe(errors)}"
+            f"{len(bad)} of {total} rows are bad, more than notes.max_bad_share={max_bad_share}: "
+            f"{describe(folder, len(bad))}"
         )
-
-
-def _good(table: pa.Table, duplicates: set[tuple[str, int]]) -> pa.Table:
-    good = table.filter(pc.field("reason").is_null())
-    if duplicates:
-        keys = zip(good["file"].to_pylist(), good["row"].to_pylist(), strict=True)
-        good = good.filter(pa.array([key not in duplicates for key in keys], pa.bool_()))
-    return good.select(NOTE_SCHEMA.names).cast(NOTE_SCHEMA)
-
-
-def _good_batches(staged: pads.Dataset, duplicates: set[tuple[str, int]]) -> Iterator[pa.RecordBatch]:
-    for batch in staged.to_batches():
-        yield from _good(pa.Table.from_batches([batch]), duplicates).to_batches()
 
 
 def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total: int) -> Iterator[pa.RecordBatch]:
     chunk_batch = partial(_chunk_batch, chunking=chunking)
-    notes = ray.data.read_lance(str(store.notes_path))
+    notes = ray.data.read_lance(str(store.notes_path), scanner_options={"batch_size": BATCH_ROWS})
     for table in _tables(notes.map_batches(chunk_batch, batch_size=BATCH_ROWS, batch_format="pyarrow")):
         progress("notes chunked", pc.count_distinct(table["note_id"]).as_py(), total)
         yield from table.to_batches()
@@ -187,4 +141,5 @@ def _chunk_batch(table: pa.Table, chunking: ChunkingSettings) -> pa.Table:
 
 
 def _tables(dataset: ray.data.Dataset) -> Iterator[pa.Table]:
+    dataset.context.target_max_block_size = BLOCK_BYTES
     return (table for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow") if len(table))

@@ -3,7 +3,8 @@
 from pydantic import BaseModel
 
 from corpus.chunking import ChunkingSettings
-from corpus.prepare import ERRORS_FILE, NotesSettings, describe, prepare_corpus, read_errors
+from corpus.prepare import ERRORS_FILE, describe, prepare_corpus, read_errors
+from corpus.settings import NotesSettings
 from corpus.sources import BROKEN_OFF
 from ray_jobs.job import Folder, main
 from ray_jobs.progress import Progress
@@ -17,19 +18,18 @@ class PrepareCorpusSettings(BaseModel):
 
 
 def run(settings: PrepareCorpusSettings) -> None:
-    files = settings.notes.files()
+    notes, store = settings.notes, settings.store.path
     result = run_step(
         "prepare_corpus",
-        settings.store.path,
-        {"notes": settings.notes.model_dump(exclude={"path"}), "chunking": settings.chunking},
-        {f"notes[{i}]": file for i, file in enumerate(files)},
-        lambda step: prepare_corpus(settings.notes, settings.chunking, step.folder, Progress()),
+        store,
+        {"notes": notes.model_dump(exclude={"path"}), "chunking": settings.chunking},
+        {"notes": notes.fingerprint(notes.files())},
+        lambda step: prepare_corpus(notes, settings.chunking, step.folder, Progress()),
     )
     if result["bad_rows"]:
-        errors = read_errors(settings.store.path)
-        for broken in (error for error in errors if error["reason"] == BROKEN_OFF):
+        for broken in (error for error in read_errors(store) if error["reason"] == BROKEN_OFF):
             print(f"WARNING: {broken['file']} breaks off at row {broken['row']}; what follows it was not read")
-        print(f"bad rows left out (all in {settings.store.path / ERRORS_FILE}): {describe(errors)}")
+        print(f"bad rows left out (all in {store / ERRORS_FILE}): {describe(store, result['bad_rows'])}")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+from corpus.files import NoteFile
 
 BROKEN_OFF = "truncated_or_corrupt_file"
 """The reason code of a file that breaks off: rows before it are good, how many would follow is unknown."""
+
+
+REQUIRED = ("note_id", "patient_id", "text")
+"""The columns that every note has."""
 
 
 class BadRow(NamedTuple):
@@ -16,11 +21,25 @@ class BadRow(NamedTuple):
     column: str = ""
 
 
+class LeftOut(NamedTuple):
+    """A sound row that is not wanted, such as a withdrawn note: counted by reason, no error."""
+
+    reason: str
+
+
+Row = dict[str, Any] | BadRow | LeftOut
+
+
 class NoteSource(ABC):
-    """Yields `(row number from 1, raw row or BadRow)`; columns are named as in `corpus.tables.NOTE_SCHEMA`.
+    """Yields `(row number from 1, row)`; columns are named as in `corpus.tables.NOTE_SCHEMA`.
 
     A file that breaks off yields a BadRow where it does, so the rows before stay usable.
     """
 
+    names: ClassVar[tuple[str, ...]]
+    """Of a folder, the files whose lower-cased names match one of these."""
+    beside: ClassVar[str] = ""
+    """Files beside the note files that hold parts of the notes."""
+
     @abstractmethod
-    def rows(self, path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]: ...
+    def rows(self, file: NoteFile) -> Iterator[tuple[int, Row]]: ...

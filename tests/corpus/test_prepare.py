@@ -85,7 +85,7 @@ def test_a_bad_row_is_set_aside_with_file_and_row(prepared_with_bad_rows, name):
 
 def test_good_rows_beside_bad_ones_stay_usable(prepared_with_bad_rows):
     _, store = prepared_with_bad_rows
-    assert len(read_errors(store)) == len(BAD_ROWS)
+    assert len(list(read_errors(store))) == len(BAD_ROWS)
     assert Store(store).notes().count_rows() == 10
     assert Store(store).chunks().count_rows() == 20
 
@@ -122,7 +122,8 @@ def test_a_truncated_parquet_file_is_one_bad_row_beside_a_good_file(tmp_path):
     (tmp_path / "in" / "b.parquet").write_bytes(data[:-20])
     counts = prepare(tmp_path / "in", tmp_path / "store", format="parquet")
     assert counts["notes"] == 1
-    assert read_errors(tmp_path / "store")[0]["reason"] == "truncated_or_corrupt_file"
+    (error,) = read_errors(tmp_path / "store")
+    assert error["reason"] == "truncated_or_corrupt_file"
 
 
 def test_a_column_of_the_wrong_type_fails_naming_file_row_and_column(tmp_path):

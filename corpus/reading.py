@@ -1,0 +1,57 @@
+"""One note file to Arrow tables: good rows, bad ones with their reason, and how many were left out and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from corpus.files import NoteFile
+from corpus.notes import parse_note
+from corpus.sources import BadRow, LeftOut, NoteSource
+from corpus.tables import NOTE_SCHEMA
+
+BATCH_ROWS = 1000
+
+UNREADABLE = "unreadable_file"
+"""The reason code of a file that cannot be read any further though it is whole: another try may succeed."""
+
+READ_SCHEMA = pa.schema(
+    [
+        *(field.with_nullable(True) for field in NOTE_SCHEMA),
+        pa.field("file", pa.int32()),
+        pa.field("row", pa.int64()),
+        pa.field("reason", pa.string()),
+        pa.field("column", pa.string()),
+        pa.field("left_out", pa.int64()),
+    ]
+)
+"""`file` is its number among the sorted files. A row has a note, or a `reason`, or a `reason` and how many rows of the
+file were `left_out` for it."""
+
+
+def read_notes(file: NoteFile, number: int, source: NoteSource, name: str) -> Iterator[pa.Table]:
+    """Tables of `READ_SCHEMA`, up to `BATCH_ROWS` rows each; `name` is the source of notes that name none."""
+    rows: list[dict[str, Any]] = []
+    left_out: Counter[str] = Counter()
+    for place, row in _rows(file, source):
+        if isinstance(row, LeftOut):
+            left_out[row.reason] += 1
+            continue
+        note = row if isinstance(row, BadRow) else parse_note(row, source=name)
+        values = {"reason": note.reason, "column": note.column} if isinstance(note, BadRow) else note
+        rows.append({**values, "file": number, "row": place})
+        if len(rows) == BATCH_ROWS:
+            yield pa.Table.from_pylist(rows, schema=READ_SCHEMA)
+            rows = []
+    rows += ({"file": number, "reason": reason, "left_out": count} for reason, count in sorted(left_out.items()))
+    yield pa.Table.from_pylist(rows, schema=READ_SCHEMA)
+
+
+def _rows(file: NoteFile, source: NoteSource) -> Iterator[tuple[int, dict[str, Any] | BadRow | LeftOut]]:
+    number = 0
+    try:
+        for number, row in source.rows(file):
+            yield number, row
+    except OSError:
+        yield number + 1, BadRow(UNREADABLE)

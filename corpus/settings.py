@@ -1,0 +1,44 @@
+"""Where the notes are, in which format, and which of them are wanted."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from corpus.files import NoteFile, find_files, fingerprint
+from corpus.sources import SOURCES, Format, NoteSource
+from corpus.sources.mimic3 import Mimic3FirstDischargeSummary
+
+
+class NotesSettings(BaseModel):
+    """Where the notes are."""
+
+    path: str
+    """A file, a folder, a glob, or any of them as a URL (`s3://bucket/folder/*.ndjson?region=...`)."""
+    format: Format = "jsonl"
+    selection: Literal["all", "first_discharge_summary"] = "all"
+    """Of `mimic3`: every note, or one an admission as DR.EHR and CliniQ take them, named by its HADM_ID."""
+    max_bad_share: float = Field(default=0.5, ge=0, le=1)
+    """Bad rows are set aside in an error table; above this share of all rows the job fails instead."""
+
+    @model_validator(mode="after")
+    def _selection_fits_the_format(self) -> "NotesSettings":
+        if self.selection != "all" and self.format != "mimic3":
+            raise ValueError(f"selection: {self.selection} is for format mimic3, not {self.format}")
+        return self
+
+    def source(self) -> NoteSource:
+        """A new reader of the format."""
+        return Mimic3FirstDischargeSummary() if self.selection != "all" else SOURCES[self.format]()
+
+    def files(self) -> list[NoteFile]:
+        """The files, sorted. Raises FileNotFoundError naming the path when there are none or they cannot be opened."""
+        try:
+            return find_files(self.path, self.source().names)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"notes.path: {error}") from None
+
+    def fingerprint(self, files: list[NoteFile]) -> str:
+        """Changes with any of the files and with those beside them that hold parts of the notes."""
+        beside = self.source().beside
+        folders = {file.name.rpartition("/")[0]: file for file in files} if beside else {}
+        return fingerprint([*files, *(part for file in folders.values() for part in file.beside(beside))])

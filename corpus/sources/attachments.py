@@ -1,0 +1,137 @@
+"""The text of a FHIR document: its attachments hold it in one or several formats, in place or elsewhere."""
+
+import base64
+import re
+from array import array
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import xxhash
+from inscriptis import get_text
+
+from corpus.files import NoteFile
+from corpus.sources.base import BadRow
+from corpus.sources.lines import parse_line
+
+BINARIES = "*Binary*.ndjson*"
+
+_FORMATS = ("text/plain", "text/html", "application/xhtml+xml")
+"""Those that give text, the best first."""
+
+_NOT_TEXT = BadRow("attachment_not_text", "text")
+_NOT_FOUND = BadRow("attachment_not_found", "text")
+_BINARY = re.compile(r"(?:^|/)Binary/([A-Za-z0-9.-]+)(?:/_history/[^/]+)?$")
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+
+
+def attached_text(attachments: Sequence[dict[str, Any]], file: NoteFile) -> str | BadRow:
+    """The text of the first readable attachment, plain text before HTML; else why the best one cannot be read.
+
+    A url is a Binary resource of the NDJSON files beside `file` or a file below its folder; nothing is fetched.
+    """
+    if not attachments:
+        return _NOT_FOUND
+    reasons: list[BadRow] = []
+    for _, attachment in sorted(((_rank(each), each) for each in attachments), key=lambda pair: pair[0]):
+        text = _text(attachment, file)
+        if isinstance(text, str):
+            return text
+        reasons.append(text)
+    return reasons[0]
+
+
+def _rank(attachment: dict[str, Any]) -> int:
+    kind = _kind(attachment.get("contentType", ""))
+    return _FORMATS.index(kind) if kind in _FORMATS else len(_FORMATS)
+
+
+def _kind(content_type: str) -> str:
+    return content_type.split(";")[0].strip().lower()
+
+
+def _text(attachment: dict[str, Any], file: NoteFile) -> str | BadRow:
+    content_type, data = attachment.get("contentType", ""), attachment.get("data")
+    if content_type and _kind(content_type) not in _FORMATS:
+        return _NOT_TEXT
+    if data is None:
+        found = _fetch(attachment.get("url", ""), file)
+        if found is None:
+            return _NOT_FOUND
+        if isinstance(found, bytes):
+            return _decode(found, content_type)
+        content_type, data = content_type or found.get("contentType", ""), found.get("data", "")
+    try:
+        content = base64.b64decode("".join(data.split()), validate=True)
+    except ValueError:
+        return BadRow("not_base64", "text")
+    return _decode(content, content_type)
+
+
+def _decode(content: bytes, content_type: str) -> str | BadRow:
+    if _kind(content_type) not in _FORMATS:
+        return _NOT_TEXT
+    named = _CHARSET.search(content_type)
+    try:
+        text = content.decode(named[1] if named else "utf-8").removeprefix("\ufeff")
+    except LookupError:
+        return BadRow("unknown_charset", "text")
+    except UnicodeError:
+        return BadRow("not_in_charset", "text")
+    return text if _kind(content_type) == "text/plain" else get_text(text)
+
+
+def _fetch(url: str, file: NoteFile) -> dict[str, Any] | bytes | None:
+    """The Binary resource, or the content of the file, that a url names; None when there is none."""
+    if binary := _BINARY.search(url):
+        found = _binaries(tuple(file.beside(BINARIES))).find(binary[1])
+        if found is not None:
+            return found
+    if not url or ":" in url:
+        return None
+    sibling = file.sibling(unquote(url))
+    if sibling is None:
+        return None
+    with sibling.open() as stream:
+        return stream.read()
+
+
+class _Binaries:
+    """Where each Binary resource stands in its NDJSON files: 18 bytes of memory each."""
+
+    def __init__(self, files: Sequence[NoteFile]) -> None:
+        self._streams = [file.open_random() for file in files]
+        hashes, places, numbers = array("Q"), array("q"), array("H")
+        for number, stream in enumerate(self._streams):
+            place = 0
+            for line in stream:
+                resource = parse_line(line)
+                if isinstance(resource, dict):
+                    hashes.append(_hash(resource.get("id")))
+                    places.append(place)
+                    numbers.append(number)
+                place += len(line)
+        order = np.argsort(np.frombuffer(hashes, np.uint64), kind="stable")
+        self._hashes = np.frombuffer(hashes, np.uint64)[order]
+        self._places = np.frombuffer(places, np.int64)[order]
+        self._numbers = np.frombuffer(numbers, np.uint16)[order]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        first, last = (np.searchsorted(self._hashes, np.uint64(_hash(name)), side) for side in ("left", "right"))
+        for i in range(first, last):
+            stream = self._streams[self._numbers[i]]
+            stream.seek(self._places[i])
+            resource = parse_line(stream.readline())
+            if isinstance(resource, dict) and resource.get("id") == name:
+                return resource
+        return None
+
+
+def _hash(name: Any) -> int:
+    return xxhash.xxh64_intdigest(str(name).encode())
+
+
+# A worker reads several files of one folder; the files' names, sizes and times are the key.
+_binaries = lru_cache(maxsize=1)(_Binaries)

@@ -1,0 +1,31 @@
+"""The container of JSON lines: one object a line."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from corpus.files import BREAKING_OFF, NoteFile
+from corpus.sources.base import BROKEN_OFF, BadRow
+
+
+def json_lines(file: NoteFile) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+    """Each object with its line number; empty lines are skipped."""
+    number = 0
+    try:
+        with file.open() as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield number, parse_line(line)
+    except BREAKING_OFF:
+        yield number + 1, BadRow(BROKEN_OFF)
+
+
+def parse_line(line: bytes) -> dict[str, Any] | BadRow:
+    """The object that a line holds."""
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return BadRow("not_utf8")
+    except (ValueError, RecursionError):
+        return BadRow("not_json")
+    return row if isinstance(row, dict) else BadRow("not_an_object")
