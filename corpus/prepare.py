@@ -57,7 +57,7 @@ def prepare_corpus(
     store = Store(folder)
     store.write_notes(staging.good())
     staging_path.unlink()
-    store.write_chunks(_chunks(store, chunking, progress, total=good))
+    store.write_chunks(_chunks(store, chunking, progress, total=good), chunking)
     left_out = {f"left_out_as_{reason}": count for reason, count in sorted(staging.left_out.items())}
     return {"notes": good, "chunks": store.chunks().count_rows(), "bad_rows": len(bad), **left_out}
 
@@ -112,10 +112,10 @@ def _write_errors(bad: pa.Table, files: list[NoteFile], path: Path) -> None:
 
 def _refuse_bad(bad: pa.Table, good: int, max_bad_share: float, folder: Path) -> None:
     total = good + len(bad)
+    if unreadable := next((e for e in read_errors(folder) if e["reason"] == UNREADABLE), None):
+        raise ValueError(f"{unreadable['file']} cannot be read from row {unreadable['row']} on; run the job again")
     if good == 0:
         raise ValueError(f"no note could be read: {describe(folder, total) or 'the files hold no rows'}")
-    if unreadable := next((e for e in read_errors(folder) if e["reason"] == UNREADABLE), None):
-        raise ValueError(f"{unreadable['file']} row {unreadable['row']}: {UNREADABLE}; run the job again")
     if len(bad) > max_bad_share * total:
         raise ValueError(
             f"{len(bad)} of {total} rows are bad, more than notes.max_bad_share={max_bad_share}: "

@@ -7,9 +7,11 @@ from pathlib import Path
 import lance
 import pyarrow as pa
 
+from corpus.chunking import ChunkingSettings
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA
 
 STORE_ID = "store_id"
+CHUNKING = "chunking.json"
 
 
 def vector_schema(dimension: int) -> pa.Schema:
@@ -50,6 +52,11 @@ class Store:
         return (self.folder / STORE_ID).read_text()
 
     @property
+    def chunking(self) -> ChunkingSettings:
+        """How the chunks were cut. Raises FileNotFoundError when the store is not there."""
+        return ChunkingSettings.model_validate_json((self.folder / CHUNKING).read_text())
+
+    @property
     def notes_path(self) -> Path:
         return self.folder / "notes.lance"
 
@@ -65,8 +72,9 @@ class Store:
         self._write(self.notes_path, NOTE_SCHEMA, batches)
         (self.folder / STORE_ID).write_text(uuid.uuid4().hex)
 
-    def write_chunks(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Replace the chunk table in one commit."""
+    def write_chunks(self, batches: Iterable[pa.RecordBatch], chunking: ChunkingSettings) -> None:
+        """Replace the chunk table in one commit; `chunking` is how they were cut."""
+        (self.folder / CHUNKING).write_text(chunking.model_dump_json())
         self._write(self.chunks_path, CHUNK_SCHEMA, batches)
 
     def write_vectors(self, fingerprint: str, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:

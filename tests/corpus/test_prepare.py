@@ -145,9 +145,48 @@ def test_an_empty_file_fails(tmp_path):
         prepare(write_jsonl(tmp_path / "notes.jsonl", []), tmp_path / "store")
 
 
-def test_a_missing_path_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"notes.path: .*nowhere.jsonl"):
-        NotesSettings(path=str(tmp_path / "nowhere.jsonl")).files()
+def test_what_is_left_out_is_counted_by_reason_and_no_error(tmp_path):
+    path = tmp_path / "NOTEEVENTS.csv"
+    rows = [
+        "1,7,70,Nursing,,text",
+        "2,7,70,Discharge summary,,text",
+        "3,7,70,Discharge summary,,text",
+        "4,7,,ECG,1,text",
+    ]
+    path.write_text("ROW_ID,SUBJECT_ID,HADM_ID,CATEGORY,ISERROR,TEXT\n" + "\n".join(rows) + "\n")
+    assert prepare(path, tmp_path / "store", format="mimic3", selection="first_discharge_summary") == {
+        "notes": 1,
+        "chunks": 1,
+        "bad_rows": 0,
+        "left_out_as_later_discharge_summary": 1,
+        "left_out_as_other_category": 1,
+        "left_out_as_withdrawn": 1,
+    }
+    assert Store(tmp_path / "store").chunks().to_table()["chunk_id"].to_pylist() == ["70_0"]
+
+
+def test_many_small_files_are_read_in_few_tasks(tmp_path):
+    for i in range(2500):
+        folder = tmp_path / "in" / str(i % 50)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i}.txt").write_text(f"note {i}")
+    (tmp_path / "in" / "7" / "bad.txt").write_bytes(b"caf\xe9")
+    counts = prepare(tmp_path / "in", tmp_path / "store", format="text")
+    assert counts == {"notes": 2500, "chunks": 2500, "bad_rows": 1}
+    (error,) = read_errors(tmp_path / "store")
+    assert error == {"file": str(tmp_path / "in/7/bad.txt"), "row": 1, "reason": "not_utf8", "column": "text"}
+    notes = Store(tmp_path / "store").notes().to_table().to_pylist()
+    assert {(note["note_id"], note["patient_id"], note["text"]) for note in notes} == {
+        (str(i), str(i % 50), f"note {i}") for i in range(2500)
+    }
+
+
+def test_a_file_that_fails_while_it_is_read_fails_the_job(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_jsonl(tmp_path / "in" / "a.jsonl", [note(0)])
+    (tmp_path / "in" / "b.jsonl").symlink_to("/proc/self/mem")  # opens, and then gives an input/output error
+    with pytest.raises(ValueError, match=r"b\.jsonl cannot be read from row 1 on; run the job again"):
+        prepare(tmp_path / "in", tmp_path / "store")
 
 
 def test_a_store_that_is_not_there_says_so(tmp_path):
