@@ -1,23 +1,27 @@
 """Ontologies in OBO text or OBO-graphs JSON, plain or gzipped, parsed by fastobo (the parser inside pronto).
 
 Formats: https://owlcollab.github.io/oboformat/doc/obo-syntax.html and https://github.com/geneontology/obographs.
-fastobo alone, without pronto on top, because a relation to a concept of another ontology is normal (it is left
-out here) while an is_a to an undefined one marks a file that was cut; pronto fails on both alike.
+fastobo alone, without pronto on top, because a relation to a concept of another ontology is normal while an is_a
+to an undefined one marks a file that was cut; pronto fails on both alike.
 """
 
-import gzip
+import dataclasses
 import io
 import json
-import zlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import fastobo
 
-from datagen.graph.tables import KnowledgeGraph
+from datagen.graph.curies import normalise
+from datagen.graph.grouping import distinct
+from datagen.graph.source_files import FETCH_AGAIN, read_text
+from datagen.graph.tables import XREFS_SCHEMA, KnowledgeGraph
 
-_FETCH_AGAIN = "fetch the file again"
+_REFERENCES_OF_TEXTS = re.compile(r'^((?:def|synonym): ".*) \[.*\]', re.MULTILINE)
+"""What a definition or synonym was taken from: not read here, and where releases break the syntax (HP of 2016)."""
 
 
 @dataclass
@@ -27,50 +31,39 @@ class _Term:
     name: str = ""
     synonyms: list[tuple[str, str]] = field(default_factory=list)
     parents: list[str] = field(default_factory=list)
+    xrefs: list[str] = field(default_factory=list)
     relations: list[tuple[str, str]] = field(default_factory=list)
     obsolete: bool = False
 
 
 def read_obo(path: Path) -> KnowledgeGraph:
-    """The live terms of an ontology with their synonyms, is_a and other relations; obsolete terms are skipped.
+    """The live terms of an ontology with synonyms, is_a, other relations and xrefs; obsolete terms are skipped.
 
+    Alternative ids, those of terms merged into one, are xrefs too.
     The semantic type is the term's namespace where it states one, else the prefix of its id (`DOID`, `HP`).
     A synonym whose type is called abbreviation gets the scope `abbreviation`, else its own scope.
     Raises ValueError naming the file and what to do, for a file that is missing, empty, cut, or in another form.
     """
-    text = _text(path)
+    text = read_text(path)
     is_json = text.lstrip().startswith("{")
     abbreviations = _abbreviations_of_json(path, text) if is_json else frozenset()
     terms = [_term(frame, abbreviations) for frame in _term_frames(path, text, is_json)]
     _refuse_cut(path, terms)
 
     live = {term.id: term for term in terms if not term.obsolete}
+    obsolete = {term.id for term in terms} - live.keys()
     try:
-        return KnowledgeGraph.from_rows(
+        graph = KnowledgeGraph.from_rows(
             concepts=[(term.id, term.name, [term.namespace]) for term in live.values()],
             terms=[(t.id, synonym, "en", scope) for t in live.values() for synonym, scope in t.synonyms],
             is_a=[(term.id, parent) for term in live.values() for parent in term.parents if parent in live],
-            relations=[(t.id, kind, tail) for t in live.values() for kind, tail in t.relations if tail in live],
-        ).check()
+            relations=[(t.id, kind, tail) for t in live.values() for kind, tail in t.relations if tail not in obsolete],
+            xrefs=[(term.id, xref) for term in live.values() for xref in term.xrefs],
+        )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        if raw.startswith(b"\x1f\x8b"):
-            raw = gzip.decompress(raw)
-        text = raw.decode("utf-8-sig")
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise ValueError(f"{path}: the gzip data is cut or damaged; {_FETCH_AGAIN}") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 at byte {error.start}; {_FETCH_AGAIN} or convert it") from None
-    if not text.strip():
-        raise ValueError(f"{path}: the file is empty; {_FETCH_AGAIN}")
-    return text
+    xrefs = graph.xrefs.set_column(1, "xref", normalise(graph.xrefs["xref"])).drop_null()
+    return dataclasses.replace(graph, xrefs=distinct(xrefs.cast(XREFS_SCHEMA)))
 
 
 def _abbreviations_of_json(path: Path, text: str) -> frozenset[str]:
@@ -85,7 +78,7 @@ def _abbreviations_of_json(path: Path, text: str) -> frozenset[str]:
             if _is_abbreviation(synonym.get("synonymType"))
         )
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: the JSON breaks off or is damaged at {error}; {_FETCH_AGAIN}") from None
+        raise ValueError(f"{path}: the JSON breaks off or is damaged at {error}; {FETCH_AGAIN}") from None
     except (KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: JSON, but not an OBO graph; give an .obo or OBO-graphs .json file") from None
 
@@ -97,16 +90,16 @@ def _is_abbreviation(synonym_type: object) -> bool:
 def _term_frames(path: Path, text: str, is_json: bool) -> Iterator[fastobo.term.TermFrame]:
     load = fastobo.load_graph if is_json else fastobo.load
     try:
-        document = load(io.BytesIO(text.encode()))
+        document = load(io.BytesIO((text if is_json else _REFERENCES_OF_TEXTS.sub(r"\1 []", text)).encode()))
     except SyntaxError as error:
         raise ValueError(
-            f"{path}: not valid OBO at line {error.lineno} ({error.msg}); it may be cut there: {_FETCH_AGAIN}, "
+            f"{path}: not valid OBO at line {error.lineno} ({error.msg}); it may be cut there: {FETCH_AGAIN}, "
             "or use the ontology's JSON form"
         ) from None
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic inside fastobo is no Exception
-        raise ValueError(f"{path}: cannot be parsed as OBO ({error}); {_FETCH_AGAIN}") from None
+        raise ValueError(f"{path}: cannot be parsed as OBO ({error}); {FETCH_AGAIN}") from None
     return (frame for frame in document if isinstance(frame, fastobo.term.TermFrame))
 
 
@@ -126,6 +119,10 @@ def _term(frame: fastobo.term.TermFrame, abbreviations: frozenset[str]) -> _Term
                 term.parents.append(str(clause.term))
             case fastobo.term.RelationshipClause():
                 term.relations.append((str(clause.typedef), str(clause.term)))
+            case fastobo.term.XrefClause():
+                term.xrefs.append(str(clause.xref.id))
+            case fastobo.term.AltIdClause():
+                term.xrefs.append(str(clause.alt_id))
             case fastobo.term.IsObsoleteClause():
                 term.obsolete = clause.obsolete
     return term
@@ -134,14 +131,14 @@ def _term(frame: fastobo.term.TermFrame, abbreviations: frozenset[str]) -> _Term
 def _refuse_cut(path: Path, terms: list[_Term]) -> None:
     """A file cut at the end of a line still parses: what it lost shows in terms that others point to."""
     if not terms:
-        raise ValueError(f"{path}: holds no terms; {_FETCH_AGAIN}, or give an .obo or OBO-graphs .json file")
+        raise ValueError(f"{path}: holds no terms; {FETCH_AGAIN}, or give an .obo or OBO-graphs .json file")
     defined = {term.id for term in terms}
     for term in terms:
         if not term.name and not term.obsolete:
-            raise ValueError(f"{path}: term {term.id} has no name; the file may be cut there: {_FETCH_AGAIN}")
+            raise ValueError(f"{path}: term {term.id} has no name; the file may be cut there: {FETCH_AGAIN}")
         for parent in term.parents:
             if parent not in defined:
                 raise ValueError(
                     f"{path}: {term.id} is_a {parent}, which the file does not define; the file may be cut: "
-                    f"{_FETCH_AGAIN}, or use a release that contains its imports"
+                    f"{FETCH_AGAIN}, or use a release that contains its imports"
                 )

@@ -1,36 +1,103 @@
-"""Which knowledge graph to match with, and where its built form is kept."""
+"""Which knowledge graphs to match with: the built-in one or files in one of the known formats."""
 
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from datagen.graph.abbreviations import read_abbreviations
+from datagen.graph.atc import read_atc
+from datagen.graph.babelon import read_babelon
+from datagen.graph.bios import read_bios
 from datagen.graph.builtin import read_builtin
+from datagen.graph.disease_symptom import read_disease_symptom
+from datagen.graph.drugbank import read_drugbank
+from datagen.graph.hpoa import read_hpoa
+from datagen.graph.icd9_procedures import read_icd9_procedures
+from datagen.graph.icd10cm import read_icd10cm
+from datagen.graph.icd10pcs import read_icd10pcs
+from datagen.graph.joins import MAX_SOURCES
+from datagen.graph.merge import merge
 from datagen.graph.obo import read_obo
-from datagen.graph.tables import KnowledgeGraph, concatenate
+from datagen.graph.primekg import read_primekg
+from datagen.graph.sssom import read_sssom
+from datagen.graph.tables import KnowledgeGraph
+from datagen.graph.umls import read_umls
+from datagen.graph.xrefs import read_xrefs
+
+_READERS: dict[str, Callable[..., KnowledgeGraph]] = {
+    "abbreviations": read_abbreviations,
+    "atc": read_atc,
+    "babelon": read_babelon,
+    "bios": read_bios,
+    "builtin": read_builtin,
+    "disease_symptom": read_disease_symptom,
+    "drugbank": read_drugbank,
+    "hpoa": read_hpoa,
+    "icd10cm": read_icd10cm,
+    "icd10pcs": read_icd10pcs,
+    "icd9_procedures": read_icd9_procedures,
+    "obo": read_obo,
+    "primekg": read_primekg,
+    "sssom": read_sssom,
+    "umls": read_umls,
+    "xrefs": read_xrefs,
+}
 
 
 class GraphSource(BaseModel):
-    """One graph: the built-in one, or a file."""
+    """One graph: the built-in one, or a file or folder (docs/knowledge_graphs.md)."""
 
-    format: Literal["builtin", "obo"]
+    model_config = ConfigDict(extra="forbid")
+
+    format: str
     path: Path | None = None
+    languages: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
+    """ISO 639-1 codes, the one for preferred terms first; English alone where the format has the choice."""
+    sources: tuple[str, ...] | None = None
+    """The UMLS source vocabularies (SAB) to keep; all of them by default."""
+
+    @field_validator("format")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in _READERS:
+            raise ValueError(f"no such format; choose one of {', '.join(_READERS)}")
+        return name
 
     @model_validator(mode="after")
-    def _files_have_a_path(self) -> "GraphSource":
+    def _fits_the_format(self) -> "GraphSource":
         if (self.path is None) != (self.format == "builtin"):
             raise ValueError("a path goes with every format but builtin")
+        unknown = self._options().keys() - signature(_READERS[self.format]).parameters.keys()
+        if unknown:
+            raise ValueError(f"the format {self.format} does not take {' or '.join(sorted(unknown))}; leave it out")
         return self
 
+    def _options(self) -> dict[str, Any]:
+        return self.model_dump(include={"languages", "sources"}, exclude_none=True)
+
     def read(self) -> KnowledgeGraph:
-        return read_obo(self.path) if self.path else read_builtin()
+        """The graph of this source alone. Raises ValueError naming the file and what to do."""
+        read = _READERS[self.format]
+        return read(self.path, **self._options()) if self.path else read()
 
 
 class GraphSettings(BaseModel):
-    """The graphs to match with; their concept ids must differ."""
+    """The graphs to match with; they are merged, and the earlier ones decide on ids and preferred terms."""
 
-    sources: list[GraphSource] = Field(default=[GraphSource(format="builtin")], min_length=1)
+    sources: list[GraphSource] = Field(default=[GraphSource(format="builtin")], min_length=1, max_length=MAX_SOURCES)
 
-    def read(self) -> KnowledgeGraph:
-        """All sources as one graph. Raises FileNotFoundError or ValueError naming the file."""
-        return concatenate([source.read() for source in self.sources])
+    def read(self) -> tuple[KnowledgeGraph, dict[str, Any]]:
+        """All sources as one graph, and what their merge joined, refused and dropped, ready for JSON.
+
+        Raises ValueError naming the file and what to do.
+        """
+        graphs = [source.read() for source in self.sources]
+        merged, report = merge(graphs)
+        sources = [
+            {"format": source.format, "path": str(source.path or ""), "concepts": graph.concepts.num_rows}
+            for source, graph in zip(self.sources, graphs, strict=True)
+        ]
+        return merged, {"sources": sources, **report}

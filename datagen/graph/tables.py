@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datagen.graph.cycles import in_cycles
+
 CONCEPTS_SCHEMA = pa.schema(
     [
         pa.field("concept_id", pa.string(), nullable=False),
@@ -151,16 +153,12 @@ def _refuse_unknown(column: pa.ChunkedArray, known: pa.Array, where: str, what: 
 
 
 def _refuse_cycle(is_a: pa.Table, ids: pa.ChunkedArray) -> None:
-    """Peel off the edges to concepts without parents, level by level; what cannot be peeled leads into a cycle."""
-    child = pc.index_in(is_a["child"], value_set=ids).to_numpy()
-    parent = pc.index_in(is_a["parent"], value_set=ids).to_numpy()
-    while len(child):
-        has_parent = np.zeros(len(ids), bool)
-        has_parent[child] = True
-        remaining = has_parent[parent]
-        if remaining.all():
-            raise ValueError(f"is_a goes in a cycle: {_cycle(child, parent, ids)}; remove one of these statements")
-        child, parent = child[remaining], parent[remaining]
+    child, parent = (pc.index_in(is_a[name], value_set=ids).to_numpy() for name in ("child", "parent"))
+    edges = in_cycles(child, parent)
+    if len(edges):
+        raise ValueError(
+            f"is_a goes in a cycle: {_cycle(child[edges], parent[edges], ids)}; remove one of these statements"
+        )
 
 
 def _cycle(child: np.ndarray, parent: np.ndarray, ids: pa.ChunkedArray) -> str:
