@@ -1,100 +1,146 @@
-"""Chunks of the store to a file of training records, on Ray Data. What makes a record of a chunk is given."""
+"""Notes of the store to a file of training records, on Ray Data. What makes a record of a chunk is given.
+
+Notes, not chunks, are what is read: whether a note may be trained on and which abbreviations it defines are questions
+about the whole of it. Its chunks are cut again as the store cut them, with the same ids.
+"""
 
 import json
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 import ray
 
+from corpus.chunking import ChunkingSettings, chunk_note
 from corpus.store import Store
 from datagen.annotators import make_annotator
 from datagen.annotators.base import AnnotatorSettings
-from datagen.expansion import ExpansionSettings
 from datagen.graph.artefact import BuiltGraph
 from datagen.guard import Guard
-from datagen.matching import Matcher
-from datagen.records import stage1_record, stage2_record
+from datagen.records import stage2_record
+from datagen.stage1 import Stage1, Stage1Settings
 
 RECORDS_FILE = "records.jsonl"
-BATCH_ROWS = 500
+NOTES_AT_ONCE = 100
+MOST_NOTES_COUNTED = 5000
 
 Progress = Callable[[str, int, int | None], None]
-Records = Iterable[dict[str, Any] | None]
-MakeRecords = Callable[[list[dict[str, Any]]], Records]
+Record = dict[str, Any]
+
+
+class TrainingNote(NamedTuple):
+    """A note that may be trained on: its original text and its chunks as (chunk_id, text)."""
+
+    text: str
+    chunks: list[tuple[str, str]]
+
+
+MakeRecords = Callable[[list[TrainingNote]], Iterable[Record | None]]
+"""One record, or None, for every chunk of the notes, in order."""
 
 
 def match_entities(
-    store: Store, graph: Path, expansion: ExpansionSettings, guard: Guard, folder: Path, progress: Progress
+    store: Store, graph: Path, settings: Stage1Settings, guard: Guard, folder: Path, progress: Progress
 ) -> dict[str, int]:
     """Stage 1: records of the graph terms matched in each chunk and of their expansion. Counts as `write_records`."""
-    make = partial(_match, graph=graph, expansion=expansion, guard=guard)
-    return write_records(store, make, folder, progress, "chunks matched")
+    frequencies = _frequencies(store, graph, settings) if settings.expansion.profile == "nearest" else None
+    make = partial(_match, graph=graph, settings=settings, excluded_terms=guard.terms, frequencies=frequencies)
+    return write_records(store, make, guard, folder, progress, "notes matched")
 
 
 def generate_entities(
     store: Store, graph: Path, annotator: AnnotatorSettings, guard: Guard, folder: Path, progress: Progress
 ) -> dict[str, int]:
     """Stage 2: records of what the annotator finds stated or implied in each chunk. Counts as `write_records`."""
-    make = partial(_annotate, graph=graph, annotator=annotator, guard=guard)
-    return write_records(store, make, folder, progress, "chunks annotated")
+    make = partial(_annotate, graph=graph, annotator=annotator, excluded_terms=guard.terms)
+    return write_records(store, make, guard, folder, progress, "notes annotated")
 
 
-def write_records(store: Store, make: MakeRecords, folder: Path, progress: Progress, doing: str) -> dict[str, int]:
-    """Write `records.jsonl` into `folder`; the counts of chunks, records and entities.
+def write_records(
+    store: Store, make: MakeRecords, guard: Guard, folder: Path, progress: Progress, doing: str
+) -> dict[str, int]:
+    """Write `records.jsonl` into `folder`; counts of notes, chunks, records, entities and of notes left out by rule.
 
     Raises ValueError when no chunk gives a record.
     """
-    chunks = store.chunks()
-    total = chunks.count_rows()
-    dataset = ray.data.read_lance(str(store.chunks_path), columns=["chunk_id", "patient_id", "text"])
-    lines = dataset.map_batches(partial(_as_lines, make=make), batch_size=BATCH_ROWS, batch_format="pyarrow")
-    records = entities = 0
+    total = store.notes().count_rows()
+    columns = ["note_id", "encounter_id", "patient_id", "text"]
+    notes = ray.data.read_lance(str(store.notes_path), columns=columns)
+    as_lines = partial(_as_lines, make=make, guard=guard, chunking=store.chunking)
+    counts: Counter[str] = Counter()
     with (folder / RECORDS_FILE).open("w") as file:
-        for batch in lines.iter_batches(batch_size=None, batch_format="pyarrow"):
-            table = cast(pa.Table, batch)
-            for line, count in zip(table["line"].to_pylist(), table["entities"].to_pylist(), strict=True):
-                if line is not None:
-                    file.write(line + "\n")
-                    records += 1
-                    entities += count
-            progress(doing, len(table), total)
-    if not records:
+        batches = notes.map_batches(as_lines, batch_size=NOTES_AT_ONCE, batch_format="pyarrow")
+        for batch in batches.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for row in cast(pa.Table, batch).to_pylist():
+                file.writelines(line + "\n" for line in row["lines"])
+                counts.update(json.loads(row["counts"]))
+                progress(doing, row["notes"], total)
+    if not counts["records"]:
+        left_out = {rule: count for rule, count in counts.items() if rule.startswith("left_out")}
         raise ValueError(
-            f"none of {total} chunks of {store.folder} gave a training record; does the knowledge graph fit the "
-            "language and the field of the notes, and does the guard leave any note in?"
+            f"none of {counts['chunks']} chunks of {store.folder} gave a training record (notes left out by the guard: "
+            f"{left_out or 'none'}); does the knowledge graph fit the language and the field of the notes?"
         )
-    return {"chunks": total, "records": records, "entities": entities}
+    return {"notes": total, **counts}
 
 
-def _as_lines(table: pa.Table, make: MakeRecords) -> pa.Table:
-    records = list(make(table.to_pylist()))
-    lines = [None if record is None else json.dumps(record, ensure_ascii=False) for record in records]
-    counts = [0 if record is None else len(record["entities"]) for record in records]
-    return pa.table({"line": pa.array(lines, pa.string()), "entities": pa.array(counts, pa.int64())})
+def _as_lines(table: pa.Table, make: MakeRecords, guard: Guard, chunking: ChunkingSettings) -> pa.Table:
+    counts: Counter[str] = Counter(chunks=0, records=0, entities=0)
+    admitted: list[TrainingNote] = []
+    for note in table.to_pylist():
+        if rule := guard.rule_for_note(**note):
+            counts[f"left_out_{rule}"] += 1
+            continue
+        spans = enumerate(chunk_note(note["text"], chunking))
+        admitted.append(TrainingNote(note["text"], [(f"{note['note_id']}_{i}", span.text) for i, span in spans]))
+    records = list(make(admitted))
+    lines = [json.dumps(record, ensure_ascii=False) for record in records if record]
+    counts.update(chunks=len(records), records=len(lines), entities=sum(len(r["entities"]) for r in records if r))
+    return pa.table({"lines": pa.array([lines]), "counts": [json.dumps(counts)], "notes": [len(table)]})
 
 
-def _match(chunks: list[dict[str, Any]], graph: Path, expansion: ExpansionSettings, guard: Guard) -> Records:
-    matcher = _matcher(graph)
-    for chunk in chunks:
-        admitted = guard.admits(chunk["patient_id"], chunk["chunk_id"], chunk["text"])
-        yield stage1_record(chunk["chunk_id"], chunk["text"], matcher, expansion, guard.terms) if admitted else None
+def _match(
+    notes: list[TrainingNote],
+    graph: Path,
+    settings: Stage1Settings,
+    excluded_terms: frozenset[str],
+    frequencies: Mapping[str, int] | None,
+) -> Iterator[Record | None]:
+    stage1 = _stage1(graph, settings.model_dump_json())
+    for note in notes:
+        yield from stage1.records(note.text, note.chunks, excluded_terms, frequencies)
 
 
-def _annotate(chunks: list[dict[str, Any]], graph: Path, annotator: AnnotatorSettings, guard: Guard) -> Records:
-    built = _matcher(graph).graph
-    findings = make_annotator(annotator).annotate([chunk["text"] for chunk in chunks])
-    for chunk, found in zip(chunks, findings, strict=True):
-        admitted = guard.admits(chunk["patient_id"], chunk["chunk_id"], chunk["text"])
-        yield (
-            stage2_record(chunk["chunk_id"], chunk["text"], found, built, excluded_terms=guard.terms)
-            if admitted
-            else None
-        )
+def _frequencies(store: Store, graph: Path, settings: Stage1Settings) -> Counter[str]:
+    """How often the notes use each term, counted on notes evenly spread over the store."""
+    notes = store.notes()
+    rows = range(0, notes.count_rows(), -(-notes.count_rows() // MOST_NOTES_COUNTED))
+    texts = notes.take(list(rows), columns=["text"])["text"].to_pylist()
+    stage1 = _stage1(graph, settings.model_dump_json())
+    counts: Counter[str] = Counter()
+    for first in range(0, len(texts), NOTES_AT_ONCE):
+        counts.update(stage1.frequencies(texts[first : first + NOTES_AT_ONCE]))
+    return counts
+
+
+def _annotate(
+    notes: list[TrainingNote], graph: Path, annotator: AnnotatorSettings, excluded_terms: frozenset[str]
+) -> Iterator[Record | None]:
+    built = _built(graph)
+    chunks = [chunk for note in notes for chunk in note.chunks]
+    findings = make_annotator(annotator).annotate([text for _, text in chunks])
+    for (chunk_id, text), found in zip(chunks, findings, strict=True):
+        yield stage2_record(chunk_id, text, found, built, excluded_terms=excluded_terms)
 
 
 @lru_cache(maxsize=1)
-def _matcher(graph: Path) -> Matcher:
-    return Matcher(BuiltGraph.open(graph))
+def _stage1(graph: Path, settings: str) -> Stage1:
+    return Stage1(_built(graph), Stage1Settings.model_validate_json(settings))
+
+
+@lru_cache(maxsize=1)
+def _built(graph: Path) -> BuiltGraph:
+    return BuiltGraph.open(graph)

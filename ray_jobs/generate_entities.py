@@ -16,6 +16,7 @@ def run(settings: GenerateEntitiesSettings) -> None:
         "generate_entities",
         settings,
         {"annotator": settings.annotator},
+        {},
         lambda store, graph, guard, folder: generate_entities(
             store, graph, settings.annotator, guard, folder, Progress()
         ),

@@ -1,22 +1,24 @@
 """Stage 1: match the terms of a knowledge graph in every chunk, expand them, write DR.EHR's training records."""
 
-from datagen.expansion import ExpansionSettings
 from datagen.record_files import match_entities
+from datagen.stage1 import Stage1Settings, stage1_settings
 from ray_jobs.job import main
 from ray_jobs.progress import Progress
 from ray_jobs.records import RecordJobSettings, run_record_step
 
 
-class MatchEntitiesSettings(RecordJobSettings):
-    expansion: ExpansionSettings = ExpansionSettings()
+class MatchEntitiesSettings(RecordJobSettings, Stage1Settings):
+    """Where things are, and how terms are matched and expanded."""
 
 
 def run(settings: MatchEntitiesSettings) -> None:
+    stage1 = stage1_settings(settings)
     run_record_step(
         "match_entities",
         settings,
-        {"expansion": settings.expansion},
-        lambda store, graph, guard, folder: match_entities(store, graph, settings.expansion, guard, folder, Progress()),
+        {"stage1": stage1.model_dump(exclude={"abbreviations": {"mined"}})},
+        {"mined": mined} if (mined := stage1.abbreviations.mined) else {},
+        lambda store, graph, guard, folder: match_entities(store, graph, stage1, guard, folder, Progress()),
     )
 
 

@@ -6,15 +6,15 @@ pipeline runs again; a changed setting reruns the steps that depend on it.
 
 from pathlib import Path
 
-from pydantic import BaseModel, model_validator
+from pydantic import model_validator
 
 from corpus.chunking import ChunkingSettings
-from corpus.prepare import NotesSettings
+from corpus.settings import NotesSettings
 from datagen.annotators.base import AnnotatorSettings
-from datagen.expansion import ExpansionSettings
 from datagen.graph.settings import GraphSettings
 from datagen.guard import GuardSettings
 from datagen.hospital.settings import HospitalSettings
+from datagen.stage1 import Stage1Settings, stage1_settings
 from encoders.spec import BUNDLED
 from encoders.training import TrainingSettings
 from encoders.workers import WorkerSettings
@@ -41,14 +41,13 @@ from ray_jobs.train_encoder import TrainEncoderSettings
 from serving.application import HttpSettings, ReleaseSettings, ServeSettings, deploy, is_running, shutdown
 
 
-class PipelineSettings(BaseModel):
+class PipelineSettings(Stage1Settings):
     """Notes come from `notes`, or from a synthetic `hospital` that brings its own benchmark and guard."""
 
     hospital: HospitalSettings | None = None
     notes: NotesSettings | None = None
     chunking: ChunkingSettings = ChunkingSettings()
     graph: GraphSettings = GraphSettings()
-    expansion: ExpansionSettings = ExpansionSettings()
     annotator: AnnotatorSettings = AnnotatorSettings()
     guard: GuardSettings = GuardSettings()
     base: EncoderName = BUNDLED
@@ -95,6 +94,8 @@ def run(settings: PipelineSettings) -> None:
         base=encoder_path(settings.base),
         benchmark__path=benchmark.path if benchmark else None,
         guard__patients=guard.patients,
+        guard__ids=guard.ids,
+        guard__benchmark=guard.benchmark,
         guard__terms=guard.terms,
         **{f"graph__sources__{i}__path": source.path for i, source in enumerate(settings.graph.sources)},
     )
@@ -120,7 +121,7 @@ def run(settings: PipelineSettings) -> None:
     }
     match_entities.run(
         MatchEntitiesSettings.model_validate(
-            {**sources, "expansion": settings.expansion, "output": {"path": folders.stage1_records}}
+            {**sources, **dict(stage1_settings(settings)), "output": {"path": folders.stage1_records}}
         )
     )
     generate_entities.run(

@@ -1,7 +1,9 @@
 """What the jobs that write training records share: their settings, the built knowledge graph, the step."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -12,6 +14,9 @@ from datagen.graph.settings import GraphSettings
 from datagen.guard import Guard, GuardSettings
 from ray_jobs.job import Folder
 from ray_jobs.steps import Step, package_data, run_step
+
+MERGE_REPORT = "merge.json"
+"""Beside the built graph: what was joined, what was refused, samples of both."""
 
 WriteRecords = Callable[[Store, Path, Guard, Path], dict[str, int]]
 """Takes the store, the built graph, the guard and the folder to write to; gives the counts."""
@@ -28,18 +33,24 @@ class RecordJobSettings(BaseModel):
     output: Folder
 
 
-def run_record_step(name: str, settings: RecordJobSettings, own: dict[str, BaseModel], write: WriteRecords) -> None:
-    """Build the graph unless it is up to date, then write the records; `own` are the job's further settings."""
+def run_record_step(
+    name: str, settings: RecordJobSettings, own: dict[str, Any], files: dict[str, Path], write: WriteRecords
+) -> None:
+    """Build the graph unless it is up to date, then write the records.
+
+    `own` are the job's further settings that change the records, `files` what it reads beside store and graph.
+    """
     graph = _built_graph(settings)
     run_step(
         name,
         settings.output.path,
-        {**own, "min_words": settings.guard.min_words},
+        {**own, "guard": settings.guard.model_dump(include={"min_words", "overlap"})},
         {
             "store": settings.store.path,
             "graph": settings.built_graph.path,
             "rules": package_data("datagen"),
             **settings.guard.files(),
+            **files,
         },
         lambda step: write(
             Store(settings.store.path), graph, Guard(settings.guard, BuiltGraph.open(graph)), step.folder
@@ -49,7 +60,8 @@ def run_record_step(name: str, settings: RecordJobSettings, own: dict[str, BaseM
 
 def _built_graph(settings: RecordJobSettings) -> Path:
     def build(step: Step) -> dict[str, int]:
-        graph = settings.graph.read()
+        graph, report = settings.graph.read()
+        (step.folder / MERGE_REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         build_graph(graph, step.folder / "built")
         return {"concepts": graph.concepts.num_rows, "terms": graph.terms.num_rows}
 
@@ -57,7 +69,7 @@ def _built_graph(settings: RecordJobSettings) -> Path:
     run_step(
         "build_graph",
         settings.built_graph.path,
-        {"formats": [source.format for source in sources]},
+        {"sources": [source.model_dump(exclude={"path"}) for source in sources]},
         {f"sources[{i}]": source.path or BUILTIN_PATH for i, source in enumerate(sources)},
         build,
     )

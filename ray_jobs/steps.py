@@ -96,9 +96,9 @@ def input_fingerprint(source: Path | str) -> str:
 
 
 def package_data(package: str) -> str:
-    """A digest of the YAML files packaged with `package`: facts and rules count as inputs of the steps they shape."""
-    folder = Path(str(files(package)))
-    return _digest([(file.name, file.read_text()) for file in sorted(folder.rglob("*.yaml"))])
+    """A digest of the data files packaged with `package`: facts and rules count as inputs of the steps they shape."""
+    found = sorted(file for file in Path(str(files(package))).rglob("*") if file.suffix in (".yaml", ".txt"))
+    return _digest([(file.name, file.read_text("utf-8")) for file in found])
 
 
 def absolute(path: Path) -> Path:

@@ -99,3 +99,24 @@ def test_nothing_is_added_for_unknown_terms_or_zero_counts(graph):
     assert expand({"gout"}, "n_0", graph, ExpansionSettings()) == []
     off = ExpansionSettings(synonyms=0, terms_per_parent=0, related=0)
     assert expand({"heart attack 0"}, "n_0", graph, off) == []
+
+
+NEAREST = ExpansionSettings(profile="nearest")
+
+
+def test_nearest_takes_terms_in_use_first(graph):
+    frequencies = {"heart attack 3": 5, "heart attack 1": 9, "parent 2 b": 1}
+    added = expand({"heart attack 0"}, "n_0", graph, NEAREST, frequencies=frequencies)
+    assert terms_of(added, "synonym") == ["heart attack 1", "heart attack 3"]
+
+
+def test_nearest_goes_up_level_by_level_and_leaves_out_the_top(tmp_path):
+    rows = KnowledgeGraph.from_rows(
+        concepts=[(name, name, []) for name in ("leaf", "near", "far", "farther", "top")],
+        is_a=[("leaf", "near"), ("near", "far"), ("far", "farther"), ("farther", "top")],
+    )
+    build_graph(rows, tmp_path / "built")
+    graph = BuiltGraph.open(tmp_path / "built")
+    assert terms_of(expand({"leaf"}, "n_0", graph, NEAREST), "hypernym") == ["near", "far"]
+    assert terms_of(expand({"far"}, "n_0", graph, NEAREST), "hypernym") == ["farther"]
+    assert terms_of(expand({"farther"}, "n_0", graph, NEAREST), "hypernym") == []

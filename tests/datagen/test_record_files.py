@@ -3,14 +3,15 @@ import json
 import pytest
 
 from corpus.chunking import ChunkingSettings
-from corpus.prepare import NotesSettings, prepare_corpus
+from corpus.prepare import prepare_corpus
+from corpus.settings import NotesSettings
 from corpus.store import Store
 from datagen.annotators.base import AnnotatorSettings
-from datagen.expansion import ExpansionSettings
 from datagen.graph.artefact import BuiltGraph, build_graph
 from datagen.graph.builtin import read_builtin
 from datagen.guard import Guard, GuardSettings
 from datagen.record_files import RECORDS_FILE, generate_entities, match_entities
+from datagen.stage1 import Stage1Settings
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -55,10 +56,16 @@ def read(folder):
 
 def test_stage_1_matches_and_expands_what_the_passage_asserts(store, graph, tmp_path):
     counts = match_entities(
-        store, graph, ExpansionSettings(), guard(tmp_path, graph, "guarded"), tmp_path, ignore_progress
+        store, graph, Stage1Settings(), guard(tmp_path, graph, "guarded"), tmp_path, ignore_progress
     )
     (record,) = read(tmp_path)
-    assert counts == {"chunks": 3, "records": 1, "entities": len(record["entities"])}
+    assert counts == {
+        "notes": 3,
+        "left_out_held_out_patient": 1,
+        "chunks": 2,
+        "records": 1,
+        "entities": len(record["entities"]),
+    }
     assert (record["idx"], record["text"]) == ("sick_0", TEXTS["sick"])
     matched = {term for term, how in zip(record["entities"], record["provenance"], strict=True) if how == "match"}
     assert {"pneumonia", "hypertension", "metformin"} <= matched
@@ -75,7 +82,7 @@ def test_stage_2_adds_what_is_implied(store, graph, tmp_path):
 
 def test_held_out_terms_never_become_entities(store, graph, tmp_path):
     held_out = guard(tmp_path, graph, terms=["pneumonia"])
-    match_entities(store, graph, ExpansionSettings(), held_out, tmp_path, ignore_progress)
+    match_entities(store, graph, Stage1Settings(), held_out, tmp_path, ignore_progress)
     names = BuiltGraph.open(graph).terms_of(BuiltGraph.open(graph).concepts_of("pneumonia")[0])
     assert len(names) > 1
     assert read(tmp_path)
@@ -84,5 +91,17 @@ def test_held_out_terms_never_become_entities(store, graph, tmp_path):
 
 def test_a_corpus_with_no_match_at_all_is_refused(store, graph, tmp_path):
     nobody = guard(tmp_path, graph, "sick", "guarded")
-    with pytest.raises(ValueError, match=r"none of 3 chunks of .* gave a training record"):
-        match_entities(store, graph, ExpansionSettings(), nobody, tmp_path, ignore_progress)
+    with pytest.raises(ValueError, match=r"none of 1 chunks of .* gave a training record .*held_out_patient': 2"):
+        match_entities(store, graph, Stage1Settings(), nobody, tmp_path, ignore_progress)
+
+
+def test_the_nearest_profile_counts_terms_in_the_store(store, graph, tmp_path):
+    nearest = Stage1Settings.model_validate({"expansion": {"profile": "nearest"}})
+    match_entities(store, graph, nearest, guard(tmp_path, graph), tmp_path, ignore_progress)
+    assert {record["idx"] for record in read(tmp_path)} == {"sick_0", "guarded_0"}
+
+
+def test_chunks_have_the_ids_and_texts_of_the_store(store, graph, tmp_path):
+    match_entities(store, graph, Stage1Settings(), guard(tmp_path, graph), tmp_path, ignore_progress)
+    chunks = dict(zip(*store.chunks().to_table(columns=["chunk_id", "text"]).to_pydict().values(), strict=True))
+    assert {record["idx"]: record["text"] for record in read(tmp_path)}.items() <= chunks.items()

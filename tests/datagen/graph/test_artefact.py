@@ -100,7 +100,7 @@ def test_an_unfinished_or_other_folder_is_refused(built, tmp_path):
     with pytest.raises(ValueError, match="none: not a finished built knowledge graph"):
         BuiltGraph.open(tmp_path / "none")
     manifest = tmp_path / "graph/manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 0'))
+    manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 0'))
     with pytest.raises(ValueError, match="built in format 0"):
         BuiltGraph.open(tmp_path / "graph")
     manifest.unlink()

@@ -1,0 +1,134 @@
+"""Longest match as clinicians write: plurals, hyphens and apostrophes do not matter, identifiers and doses never match.
+
+Text and terms meet in their folded form (`datagen.graph.folding`); the words of one match may have a space, a line
+break, a hyphen, an apostrophe or a slash between them. Left out are
+
+- terms without a letter, of one character, or on the list of ambiguous terms (`ambiguous_terms.txt`: words of everyday
+  language that some vocabulary also lists as a name),
+- terms that are only ever written in capitals (ALL, for acute lymphoblastic leukemia) where the text does not write
+  them so, or writes everything so,
+- short terms inside a longer expression ("MS-DRG", "mg/dl") or after a number, where they are units ("5 mg", "2 L").
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import accumulate, chain
+
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.folding import POSSESSIVE, WORD, singular
+from datagen.matching.base import Match, Matcher, by_text
+
+_PARTS = re.compile(rf"({WORD.pattern})")
+_TIES = frozenset("-/_@#")
+"""Between two words, without a space, they make one expression of both."""
+_SHORT_WORD, _UNIT = 4, 3
+_SHOUTING = 0.6
+"""Share of capitals among the letters above which capitals say nothing."""
+_BETWEEN_TEXTS = "\n\n"
+_MOST_REMEMBERED = 500_000
+
+
+class _Singulars(dict[str, str]):
+    """A word -> its singular, remembered."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) > _MOST_REMEMBERED:
+            self.clear()
+        form = self[word] = singular(word)
+        return form
+
+
+class _Joints(dict[str, str]):
+    """What stands between two words -> a space where one term may go over it, else a line break, which ends it."""
+
+    def __missing__(self, gap: str) -> str:
+        joint = self[gap] = " " if gap.strip() in ("", "-", "'", "’", "/") and gap.count("\n") < 2 else "\n"
+        return joint
+
+
+class _Names(dict[str, tuple[str, bool] | None]):
+    """A folded form -> its term and whether that is only written in capitals; None for one that never matches."""
+
+    def __init__(self, graph: BuiltGraph) -> None:
+        self._graph = graph
+
+    def __missing__(self, form: str) -> tuple[str, bool] | None:
+        if len(self) > _MOST_REMEMBERED:
+            self.clear()
+        matchable = len(form) > 1 and any(map(str.isalpha, form)) and form not in ambiguous_forms()
+        name = self[form] = self._graph.folded_term(form) if matchable else None
+        return name
+
+
+class ClinicalMatcher(Matcher):
+    """Not for use by several threads at once: it remembers words."""
+
+    def __init__(self, graph: BuiltGraph) -> None:
+        super().__init__(graph)
+        self._singulars, self._joints, self._names = _Singulars(), _Joints(), _Names(graph)
+
+    def find_all(self, texts: Sequence[str]) -> list[list[Match]]:
+        joined = _BETWEEN_TEXTS.join(texts)
+        lowered = POSSESSIVE.sub("  ", _lower_in_place(joined))
+        parts = _PARTS.split(lowered)
+        words, gaps = parts[1::2], parts[2::2]
+        forms = list(map(self._singulars.__getitem__, words))
+        folded = "".join(chain.from_iterable(zip(forms, map(self._joints.__getitem__, gaps), strict=True)))
+        ends = list(accumulate(map(len, parts)))
+        ends_folded = [end + place for place, end in enumerate(accumulate(map(len, forms)))]
+        text_ends = list(accumulate(len(text) + len(_BETWEEN_TEXTS) for text in texts))
+        is_shouting = cache(lambda place: _is_shouting(texts[place]))
+        matches: list[Match] = []
+
+        def accepts(start_folded: int, end_folded: int) -> bool:
+            name = self._names[folded[start_folded:end_folded]]
+            if name is None:
+                return False
+            first, last = bisect_left(ends_folded, start_folded), bisect_left(ends_folded, end_folded)
+            start, end = ends[2 * first], ends[2 * last + 1]
+            term, capitals_only = name
+            if capitals_only and (
+                sum(map(str.isupper, joined[start:end])) < 2 or is_shouting(bisect_right(text_ends, start))
+            ):
+                return False
+            if end - start <= _SHORT_WORD:
+                number_before = first > 0 and words[first - 1].isdigit() and gaps[first - 1] in (" ", "-")
+                if _is_tied(lowered, start, end) or (number_before and end - start <= _UNIT):
+                    return False
+            matches.append(Match(start, end, term))
+            return True
+
+        for _ in self.graph.folded_terms.scan(folded, accepts):
+            pass
+        return by_text(matches, texts, _BETWEEN_TEXTS)
+
+
+def _is_tied(lowered: str, start: int, end: int) -> bool:
+    """Whether the word at `start:end` is one expression with what stands before or after it."""
+    before, after = lowered[max(0, start - 2) : start], lowered[end : end + 2]
+    return (len(after) == 2 and after[0] in _TIES and after[1].isalnum()) or (
+        len(before) == 2 and before[1] in _TIES and before[0].isalnum()
+    )
+
+
+def _is_shouting(text: str) -> bool:
+    """Whether a text is written in capitals throughout, so that they say nothing."""
+    return sum(map(str.isupper, text)) > _SHOUTING * sum(map(str.isalpha, text))
+
+
+@cache
+def ambiguous_forms() -> frozenset[str]:
+    """The folded forms that are never matched, from the packaged list."""
+    lines = (files(__package__) / "ambiguous_terms.txt").read_text("utf-8").splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
+def _lower_in_place(text: str) -> str:
+    """Lower case that keeps every offset: the few characters that it would lengthen stay as they are."""
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(low if len(low := character.lower()) == 1 else character for character in text)

@@ -1,0 +1,125 @@
+"""Stage 1, one chunk: graph terms that stand in it, abbreviations resolved, and what the graph adds to them."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel
+
+from datagen.abbreviations import Abbreviations, AbbreviationSettings
+from datagen.assertion import Assertion, AssertionContext
+from datagen.expansion import ExpansionSettings, concepts_named, expand
+from datagen.graph.artefact import BuiltGraph
+from datagen.matching import Match, MatchingSettings, make_matcher
+from datagen.records import TRUE_ASSERTIONS, Entity, concept_named, make_record
+from datagen.schwartz_hearst import Definition
+
+
+class Stage1Settings(BaseModel):
+    """How a chunk becomes a stage-1 record."""
+
+    matching: MatchingSettings = MatchingSettings()
+    abbreviations: AbbreviationSettings = AbbreviationSettings()
+    assertion: Literal["leave_out", "keep"] = "leave_out"
+    """What becomes of mentions that are negated, hypothetical or about the family; the paper keeps them."""
+    expansion: ExpansionSettings = ExpansionSettings()
+
+
+def stage1_settings(settings: Stage1Settings) -> Stage1Settings:
+    """Those of stage 1 alone, out of the settings of a job that inherits them."""
+    return Stage1Settings.model_validate({name: getattr(settings, name) for name in Stage1Settings.model_fields})
+
+
+class _Mention(NamedTuple):
+    term: str
+    provenance: str
+    """match, or abbreviation: the full name that a short form was resolved to"""
+    assertion: Assertion
+    is_clear: bool
+    """False for a short form whose meaning is left open: it stands there, but nothing is added to it."""
+
+
+class Stage1:
+    """Makes records with one graph and one set of settings."""
+
+    def __init__(self, graph: BuiltGraph, settings: Stage1Settings) -> None:
+        self.graph, self._settings = graph, settings
+        self._matcher = make_matcher(settings.matching, graph)
+        self._abbreviations = Abbreviations(graph, settings.abbreviations)
+
+    def records(
+        self,
+        note_text: str,
+        chunks: Iterable[tuple[str, str]],
+        excluded_terms: frozenset[str] = frozenset(),
+        frequencies: Mapping[str, int] | None = None,
+    ) -> Iterator[dict[str, Any] | None]:
+        """A record, or None where nothing is left, for each (chunk_id, text) of one note.
+
+        `excluded_terms` (normalised) never become entities and are not expanded. A term counts as asserted by its best
+        mention: present before historical before the rest. With `assertion: leave_out`, no name of a concept that is
+        only denied is added. `frequencies`: see `datagen.expansion.expand`.
+        """
+        definitions = self._abbreviations.definitions(note_text)
+        chunks = list(chunks)
+        for (chunk_id, text), matches in zip(chunks, self._matcher.find_all([text for _, text in chunks]), strict=True):
+            mentions = list(self._mentions(chunk_id, text, matches, definitions))
+            yield self._record(chunk_id, text, mentions, excluded_terms, frequencies)
+
+    def frequencies(self, texts: Sequence[str]) -> Counter[str]:
+        """How many of the texts use each term of the graph."""
+        return Counter(term for found in self._matcher.find_all(texts) for term in {match.term for match in found})
+
+    def _mentions(
+        self, chunk_id: str, text: str, matches: list[Match], definitions: list[Definition]
+    ) -> Iterator[_Mention]:
+        context = AssertionContext(text)
+        resolved = self._abbreviations.resolve(chunk_id, text, {match.term for match in matches}, definitions)
+        full_names = {(found.start, found.end): found.term for found in resolved}
+        for (start, end), term in full_names.items():
+            yield _Mention(term, "abbreviation", context.of(start, end), True)
+        for match in matches:
+            span = (match.start, match.end)
+            meant = concepts_named(self.graph, full_names[span]) if span in full_names else ()
+            if meant and set(self.graph.concepts_of(match.term)).isdisjoint(meant):
+                continue  # the graph knows the short form as something else
+            is_clear = bool(meant) or not self.graph.senses(text[match.start : match.end])
+            yield _Mention(match.term, "match", context.of(*span), is_clear)
+
+    def _record(
+        self,
+        chunk_id: str,
+        text: str,
+        mentions: list[_Mention],
+        excluded_terms: frozenset[str],
+        frequencies: Mapping[str, int] | None,
+    ) -> dict[str, Any] | None:
+        keep_all = self._settings.assertion == "keep"
+        best: dict[str, _Mention] = {}
+        denied: set[str] = set()
+        for mention in mentions:
+            if mention.assertion in TRUE_ASSERTIONS or keep_all:
+                known = best.get(mention.term)
+                if known is None or (mention.assertion == "present" != known.assertion):
+                    best[mention.term] = mention
+            else:
+                denied.add(mention.term)
+        stated = [mention for mention in best.values() if mention.term not in excluded_terms]
+        unwanted = excluded_terms | self._denied_names(denied, best)
+        entities = [
+            Entity(m.term, concept_named(self.graph, m.term) if m.is_clear else "", m.provenance, m.assertion)
+            for m in stated
+        ]
+        expanded = [m.term for m in stated if m.is_clear]
+        for added in expand(expanded, chunk_id, self.graph, self._settings.expansion, unwanted, frequencies):
+            if added.term not in best:
+                entities.append(Entity(added.term, added.concept, added.provenance, best[added.added_for].assertion))
+        true_terms = [term for term, mention in best.items() if mention.is_clear]
+        return make_record(chunk_id, text, sorted(entities), self.graph, true_terms)
+
+    def _denied_names(self, denied: Iterable[str], asserted: Iterable[str]) -> frozenset[str]:
+        """All names of the concepts that `denied` terms stand for and no `asserted` term does."""
+        concepts = {concept for term in denied for concept in concepts_named(self.graph, term)}
+        if concepts:
+            concepts.difference_update(*(concepts_named(self.graph, term) for term in asserted))
+        return frozenset(name for concept in concepts for name in self.graph.terms_of(concept))

@@ -1,0 +1,120 @@
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.folding import fold
+from datagen.graph.tables import KnowledgeGraph
+from datagen.matching import Match
+from datagen.matching.clinical import ClinicalMatcher, ambiguous_forms
+
+
+def matcher_of(*terms):
+    with tempfile.TemporaryDirectory() as folder:  # the mapped files outlive their names
+        graph = KnowledgeGraph.from_rows([(f"T:{i}", term, []) for i, term in enumerate(terms)])
+        build_graph(graph, Path(folder) / "graph")
+        return ClinicalMatcher(BuiltGraph.open(Path(folder) / "graph"))
+
+
+def found(text, *terms):
+    return [match.term for match in matcher_of(*terms).find(text)]
+
+
+def test_longest_term_wins_and_the_span_is_the_text_as_it_stands():
+    text = "Acute kidney injuries, kidney\ninjury; acute."
+    assert matcher_of("acute", "kidney injury", "acute kidney injury").find(text) == [
+        Match(0, 21, "acute kidney injury"),
+        Match(23, 36, "kidney injury"),
+        Match(38, 43, "acute"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("two seizures", "seizure"),
+        ("a seizure", "seizures"),
+        ("serial biopsies", "biopsy"),
+        ("abscesses seen", "abscess"),
+        ("bone metastases", "bone metastasis"),
+        ("chest x-rays", "chest X ray"),
+        ("non small-cell carcinoma", "non-small cell carcinoma"),
+        ("alzheimers disease", "Alzheimer's disease"),
+        ("Alzheimer disease", "Alzheimer's disease"),
+        ("Alzheimer’s disease", "Alzheimer disease"),
+        ("nausea/vomiting", "nausea vomiting"),
+    ],
+)
+def test_variants_of_a_term_match(text, term):
+    assert found(text, term) == [" ".join(term.lower().split())]
+
+
+@pytest.mark.parametrize("text", ["feverish", "kidney. Injury", "kidney, injury", "kidney (injury)", "kidney: injury"])
+def test_parts_of_words_and_words_of_two_phrases_do_not_match(text):
+    assert found(text, "fever", "kidney injury") == []
+
+
+def test_a_longer_candidate_that_is_refused_does_not_hide_the_shorter():
+    assert found("fever of unknown", "fever", "fever of unknown origin") == ["fever"]
+
+
+@pytest.mark.parametrize(
+    "text", ["MS-DRG 190", "code A12-MS-3", "5 mg/dL", "mg/ms", "x_ms", "name@ms", "5 ms", "12 ms later"]
+)
+def test_short_terms_do_not_match_inside_expressions_or_as_units(text):
+    assert found(text, "ms", "mg") == []
+
+
+def test_short_terms_match_as_words_of_their_own():
+    assert found("known ms, stable", "ms") == ["ms"]
+    assert found("4 seizures, ms since 1999", "ms", "seizure") == ["seizure", "ms"]
+
+
+def test_a_term_written_only_in_capitals_needs_capitals():
+    terms = ("ALL", "fever")
+    assert found("All had a fever, all of them", *terms) == ["fever"]
+    assert found("a child with ALL and fever", *terms) == ["all", "fever"]
+    assert found("ALL OF THEM HAD A FEVER", *terms) == ["fever"]
+    assert found("two DVTs of the leg", "DVT") == ["dvt"]
+
+
+def test_a_term_that_is_also_written_small_needs_none():
+    assert found("copd", "COPD", "copd") == ["copd"]
+
+
+@pytest.mark.parametrize("term", ["k", "12", "finding", "patient"])
+def test_single_characters_numbers_and_everyday_words_never_match(term):
+    assert found(f"{term} and {term.upper()}, {term}.", term) == []
+
+
+def test_the_list_of_ambiguous_terms_is_folded():
+    assert ambiguous_forms() == {fold(form) for form in ambiguous_forms()}
+
+
+def test_offsets_hold_where_lower_case_is_longer():
+    text = "İİ fevers (İzmir fever)"
+    assert [text[m.start : m.end] for m in matcher_of("fever").find(text)] == ["fevers", "fever"]
+
+
+words = st.sampled_from(["acute", "kidney", "kidneys", "injury", "injuries", "chest", "pain", "s", "b12"])
+terms = st.lists(words, min_size=1, max_size=4).map(" ".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(terms, min_size=1, max_size=8), st.lists(st.one_of(words, st.sampled_from([",", "-", "."])), max_size=20)
+)
+def test_matches_fold_to_terms_do_not_overlap_and_none_could_be_longer(names, pieces):
+    text = " ".join(pieces)
+    matches = matcher_of(*names).find(text)
+    forms = {fold(name) for name in names}
+    assert all(left.end <= right.start for left, right in pairwise(matches))
+    for match in matches:
+        assert fold(text[match.start : match.end]) == fold(match.term)
+        longer = text[match.start :].split(",")[0].split(".")[0].replace("-", " ").split()
+        length = len(fold(match.term).split())
+        assert not any(fold(" ".join(longer[:n])) in forms for n in range(length + 1, len(longer) + 1))
