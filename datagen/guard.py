@@ -1,11 +1,17 @@
-"""What must not become training data: notes of benchmark patients, held-out terms, notes too short to learn from."""
+"""What must not become training data: notes of a benchmark or of its patients, held-out terms, too short notes."""
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from corpus.chunking import Cleaned
 from datagen.graph.artefact import BuiltGraph, normalise
+from datagen.near_duplicates import BenchmarkTexts
+
+Rule = Literal["held_out_patient", "benchmark_id", "near_duplicate", "too_short"]
+"""Why a note is left out."""
 
 
 class GuardSettings(BaseModel):
@@ -13,19 +19,25 @@ class GuardSettings(BaseModel):
 
     patients: Path | None = None
     """A file of patient ids, one a line, whose notes are left out: those of a benchmark."""
+    ids: Path | None = None
+    """A file of note or encounter ids, one a line, whose notes are left out: CliniQ's test_hadm_ids.txt."""
+    benchmark: Path | None = None
+    """A benchmark folder, or a file in the form of its corpus.jsonl(.gz): its notes are left out, by id and by text."""
+    overlap: float = Field(default=0.3, gt=0, le=1)
+    """Share of the shorter one's 8-word sequences from which a note duplicates one of the benchmark."""
     terms: Path | None = None
     """A file of terms, one a line, whose concepts never become entities: those a benchmark holds out."""
     min_words: int = Field(default=50, ge=0)
-    """Notes with fewer words are left out (DR.EHR's preprocessing: 50)."""
+    """Notes with fewer words after cleaning are left out (DR.EHR's preprocessing: 50)."""
 
     def files(self) -> dict[str, Path]:
         """The files that decide, by setting."""
-        named = {"patients": self.patients, "terms": self.terms}
+        named = {"patients": self.patients, "ids": self.ids, "benchmark": self.benchmark, "terms": self.terms}
         return {f"guard.{name}": path for name, path in named.items() if path}
 
 
 class Guard:
-    """The guard with its files read.
+    """The guard with its files read; raises ValueError naming the file and row of a benchmark of another form.
 
     `terms` are the normalised terms that never become entities: the held-out ones, all names that the graph has for
     their concepts and for narrower ones, and every term that holds one of these as words of its own.
@@ -34,13 +46,21 @@ class Guard:
     def __init__(self, settings: GuardSettings, graph: BuiltGraph) -> None:
         self.terms = _names_of(frozenset(map(normalise, _lines(settings.terms))), graph)
         self._patients = frozenset(_lines(settings.patients))
+        self._benchmark = BenchmarkTexts(settings.benchmark, settings.overlap) if settings.benchmark else None
+        self._ids = frozenset(_lines(settings.ids)).union(self._benchmark.note_ids if self._benchmark else ())
         self._min_words = settings.min_words
 
-    def admits(self, patient_id: str, chunk_id: str, text: str) -> bool:
-        """Whether a chunk may be trained on. Only a note's first chunk can hold fewer words than a window."""
+    def rule_for_note(self, note_id: str, encounter_id: str | None, patient_id: str, text: str) -> Rule | None:
+        """The rule that leaves a note out of training, the first that holds; None for a note to train on."""
         if patient_id in self._patients:
-            return False
-        return not chunk_id.endswith("_0") or len(text.split()) >= self._min_words
+            return "held_out_patient"
+        if note_id in self._ids or encounter_id in self._ids:
+            return "benchmark_id"
+        if self._benchmark and self._benchmark.overlaps(text):
+            return "near_duplicate"
+        if len(Cleaned(text, "drehr").text.split()) < self._min_words:
+            return "too_short"
+        return None
 
 
 def _names_of(terms: frozenset[str], graph: BuiltGraph) -> frozenset[str]:
@@ -51,8 +71,8 @@ def _names_of(terms: frozenset[str], graph: BuiltGraph) -> frozenset[str]:
     names = terms.union(*(graph.terms_of(concept) for concept in concepts))
     longest_first = sorted(names, key=len, reverse=True)
     holds_one = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
-    return names.union(term for term in graph.trie if holds_one.search(term))
+    return names.union(term for term in graph.terms.trie if holds_one.search(term))
 
 
 def _lines(path: Path | None) -> list[str]:
-    return [line for line in path.read_text().splitlines() if line.strip()] if path else []
+    return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()] if path else []

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from datagen.graph.artefact import BuiltGraph, build_graph
@@ -27,12 +29,6 @@ def write(path, *lines):
     return path
 
 
-def test_benchmark_patients_are_left_out(tmp_path, graph):
-    guard = Guard(GuardSettings(patients=write(tmp_path / "patients.txt", "p1"), min_words=0), graph)
-    assert not guard.admits("p1", "n_0", "text")
-    assert guard.admits("p2", "n_0", "text")
-
-
 def test_a_held_out_term_takes_every_name_of_its_concept_and_of_narrower_ones_along(tmp_path, graph):
     guard = Guard(GuardSettings(terms=write(tmp_path / "terms.txt", "Heart  Failure", "")), graph)
     assert guard.terms == {
@@ -50,8 +46,49 @@ def test_nothing_is_held_out_by_default(graph):
     assert Guard(GuardSettings(), graph).terms == frozenset()
 
 
-def test_short_notes_are_left_out_but_not_the_short_last_chunk_of_a_long_one(graph):
+NOTE = " ".join(f"word{'abcdefgh'[i % 8]}{'ijklm'[i % 5]}{'nopqrst'[i % 7]}" for i in range(60))
+
+
+def test_ids_of_notes_and_of_encounters_leave_notes_out(tmp_path, graph):
+    guard = Guard(GuardSettings(ids=write(tmp_path / "ids.txt", "\ufeff100", "", " 200 ")), graph)
+    assert guard.rule_for_note("100", None, "p", NOTE) == "benchmark_id"
+    assert guard.rule_for_note("n", "200", "p", NOTE) == "benchmark_id"
+    assert guard.rule_for_note("n", None, "p", NOTE) is None
+
+
+def test_notes_of_a_benchmark_are_left_out_by_id_and_by_text(tmp_path, graph):
+    chunk = json.dumps({"_id": "300_4", "text": NOTE})
+    guard = Guard(GuardSettings(benchmark=write(tmp_path / "corpus.jsonl", chunk)), graph)
+    other = NOTE[::-1]
+    assert guard.rule_for_note("n", "300", "p", other) == "benchmark_id"
+    assert guard.rule_for_note("n", None, "p", f"{NOTE} {other}") == "near_duplicate"
+    assert guard.rule_for_note("n", None, "p", other) is None
+
+
+def test_the_overlap_that_counts_can_be_set(tmp_path, graph):
+    benchmark = write(tmp_path / "corpus.jsonl", json.dumps({"_id": "300_4", "text": NOTE}))
+    half = " ".join(NOTE.split()[:34]) + " " + NOTE[::-1]
+    rules = [
+        Guard(GuardSettings(benchmark=benchmark, overlap=overlap), graph).rule_for_note("n", None, "p", half)
+        for overlap in (0.5, 0.6)
+    ]
+    assert rules == ["near_duplicate", None]
+
+
+def test_notes_of_a_benchmark_patient_are_left_out(tmp_path, graph):
+    guard = Guard(GuardSettings(patients=write(tmp_path / "patients.txt", "p1")), graph)
+    assert guard.rule_for_note("n", None, "p1", NOTE) == "held_out_patient"
+    assert guard.rule_for_note("n", None, "p2", NOTE) is None
+
+
+def test_a_note_is_too_short_by_its_words_after_cleaning(graph):
     guard = Guard(GuardSettings(), graph)
-    assert not guard.admits("p", "n_0", "word " * 49)
-    assert guard.admits("p", "n_0", "word " * 50)
-    assert guard.admits("p", "n_3", "word " * 11)
+    assert guard.rule_for_note("n", None, "p", "word " * 50) is None
+    assert guard.rule_for_note("n", None, "p", "word " * 49) == "too_short"
+    assert guard.rule_for_note("n", None, "p", "word " * 49 + "[** removed **]") == "too_short"
+    assert Guard(GuardSettings(min_words=0), graph).rule_for_note("n", None, "p", "") is None
+
+
+def test_every_file_that_decides_is_named(tmp_path):
+    named = {name: tmp_path / name for name in ("patients", "ids", "benchmark", "terms")}
+    assert GuardSettings(**named).files() == {f"guard.{name}": path for name, path in named.items()}
