@@ -259,7 +259,7 @@ def _term(graph: BuiltGraph, long_form: str) -> str | None:
 
 
 def _places(text: str, short_form: str, source: Source) -> list[tuple[int, int]]:
-    """Where a short form stands as a word: a mined one in any case (an LLM wrote it), a defined one in the plural too."""
+    """Where a short form stands as a word: a mined one in any case (by an LLM), a defined one in the plural too."""
     plural, flags = ("", re.IGNORECASE) if source == "mined" else ("s?", 0)
     return [match.span() for match in re.finditer(rf"(?<!\w){re.escape(short_form)}{plural}(?!\w)", text, flags)]
 
