@@ -14,6 +14,7 @@ Opening maps the files and reads nothing else, so it takes milliseconds whatever
 """
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ from datagen.graph.term_index import TermIndex, write_term_index
 
 _FORMAT = 2
 _STRINGS_AT_ONCE = 100_000
+_NOTATION = re.compile(r"[\[\]{}<>=*^|~]")
+"""What is written so is a formula, not words that folding may reduce to others: "[He]" is not "he"."""
 _CLOSENESS = ("preferred", *SCOPES)
 
 
@@ -119,10 +122,14 @@ def _write_folded(
     capitals_only[term[named & ~in_capitals]] = False
     np.minimum.at(closest, term[named], closeness[named])
     lengths = np.fromiter((len(terms.restore_key(key)) for key in range(len(terms))), np.int32, len(terms))
-    folded = write_term_index(folder, "folded", (fold(terms.restore_key(key)) for key in range(len(terms))))
-    form = np.fromiter(
-        (folded.get(fold(terms.restore_key(key)), -1) for key in range(len(terms))), np.int32, len(terms)
-    )
+
+    def forms() -> Iterator[str]:
+        for key in range(len(terms)):
+            name = terms.restore_key(key)
+            yield "" if _NOTATION.search(name) else name if capitals_only[key] else fold(name)
+
+    folded = write_term_index(folder, "folded", forms())
+    form = np.fromiter((folded.get(form, -1) for form in forms()), np.int32, len(terms))
     order = np.lexsort((lengths, closest, capitals_only, form))
     order = order[form[order] >= 0]
     first = order[np.unique(form[order], return_index=True)[1]]

@@ -3,7 +3,7 @@
 import re
 
 WORD = re.compile(r"[^\W_]+")
-POSSESSIVE = re.compile(r"['’]s\b")
+POSSESSIVE = re.compile(r"['’][sS]\b")
 _MOST_CAPITALS = 5
 _NO_PLURALS = frozenset({"aids", "lens", "mers", "sars"})
 """Dropping their s would give another word."""
@@ -14,9 +14,16 @@ _SES_OF_SIS = ("stases", "noses", "lyses", "roses", "ptoses", "mboses", "moses")
 def fold(text: str) -> str:
     """The words of `text` (runs of letters and digits), lower-cased, in the singular, one space between them.
 
-    "Alzheimer's", "alzheimers" and "Alzheimer" fold alike, so do "x-rays" and "X ray".
+    "Alzheimer's", "alzheimers" and "Alzheimer" fold alike, so do "x-rays" and "X ray". Short words in capitals are
+    abbreviations and keep their s: ARDS, THES.
     """
-    return " ".join(map(singular, WORD.findall(POSSESSIVE.sub("", text.lower()))))
+    return " ".join(map(fold_word, WORD.findall(POSSESSIVE.sub("", text))))
+
+
+def fold_word(word: str) -> str:
+    """One word, folded. The few characters that lower case would lengthen stay as they are."""
+    lowered = word.lower() if len(word.lower()) == len(word) else word
+    return lowered if is_short_form(word) else singular(lowered)
 
 
 def singular(word: str) -> str:

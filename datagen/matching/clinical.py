@@ -6,7 +6,7 @@ break, a hyphen, an apostrophe or a slash between them. Left out are
 - terms without a letter, of one character, or on the list of ambiguous terms (`ambiguous_terms.txt`: words of everyday
   language that some vocabulary also lists as a name),
 - terms that are only ever written in capitals (ALL, for acute lymphoblastic leukemia) where the text does not write
-  them so, or writes everything so,
+  them so, or writes everything so, and those of two letters that no source calls an abbreviation,
 - short terms inside a longer expression ("MS-DRG", "mg/dl") or after a number, where they are units ("5 mg", "2 L").
 """
 
@@ -18,26 +18,26 @@ from importlib.resources import files
 from itertools import accumulate, chain
 
 from datagen.graph.artefact import BuiltGraph
-from datagen.graph.folding import POSSESSIVE, WORD, singular
+from datagen.graph.folding import POSSESSIVE, WORD, fold_word
 from datagen.matching.base import Match, Matcher, by_text
 
 _PARTS = re.compile(rf"({WORD.pattern})")
 _TIES = frozenset("-/_@#")
 """Between two words, without a space, they make one expression of both."""
-_SHORT_WORD, _UNIT = 4, 3
+_SHORT_WORD, _UNIT, _TOO_SHORT = 4, 3, 2
 _SHOUTING = 0.6
 """Share of capitals among the letters above which capitals say nothing."""
 _BETWEEN_TEXTS = "\n\n"
 _MOST_REMEMBERED = 500_000
 
 
-class _Singulars(dict[str, str]):
-    """A word -> its singular, remembered."""
+class _Forms(dict[str, str]):
+    """A word as written -> its folded form, remembered."""
 
     def __missing__(self, word: str) -> str:
         if len(self) > _MOST_REMEMBERED:
             self.clear()
-        form = self[word] = singular(word)
+        form = self[word] = fold_word(word)
         return form
 
 
@@ -58,8 +58,13 @@ class _Names(dict[str, tuple[str, bool] | None]):
     def __missing__(self, form: str) -> tuple[str, bool] | None:
         if len(self) > _MOST_REMEMBERED:
             self.clear()
-        matchable = len(form) > 1 and any(map(str.isalpha, form)) and form not in ambiguous_forms()
-        name = self[form] = self._graph.folded_term(form) if matchable else None
+        term, capitals_only = self._graph.folded_term(form)
+        if capitals_only:
+            never = len(form) <= _TOO_SHORT and not self._graph.is_abbreviation(term)
+        else:
+            never = form in ambiguous_forms()
+        matchable = len(form) > 1 and any(map(str.isalpha, form)) and not never
+        name = self[form] = (term, capitals_only) if matchable else None
         return name
 
 
@@ -68,14 +73,13 @@ class ClinicalMatcher(Matcher):
 
     def __init__(self, graph: BuiltGraph) -> None:
         super().__init__(graph)
-        self._singulars, self._joints, self._names = _Singulars(), _Joints(), _Names(graph)
+        self._forms, self._joints, self._names = _Forms(), _Joints(), _Names(graph)
 
     def find_all(self, texts: Sequence[str]) -> list[list[Match]]:
         joined = _BETWEEN_TEXTS.join(texts)
-        lowered = POSSESSIVE.sub("  ", _lower_in_place(joined))
-        parts = _PARTS.split(lowered)
+        parts = _PARTS.split(POSSESSIVE.sub("  ", joined))
         words, gaps = parts[1::2], parts[2::2]
-        forms = list(map(self._singulars.__getitem__, words))
+        forms = list(map(self._forms.__getitem__, words))
         folded = "".join(chain.from_iterable(zip(forms, map(self._joints.__getitem__, gaps), strict=True)))
         ends = list(accumulate(map(len, parts)))
         ends_folded = [end + place for place, end in enumerate(accumulate(map(len, forms)))]
@@ -96,7 +100,7 @@ class ClinicalMatcher(Matcher):
                 return False
             if end - start <= _SHORT_WORD:
                 number_before = first > 0 and words[first - 1].isdigit() and gaps[first - 1] in (" ", "-")
-                if _is_tied(lowered, start, end) or (number_before and end - start <= _UNIT):
+                if _is_tied(joined, start, end) or (number_before and end - start <= _UNIT):
                     return False
             matches.append(Match(start, end, term))
             return True
@@ -106,9 +110,9 @@ class ClinicalMatcher(Matcher):
         return by_text(matches, texts, _BETWEEN_TEXTS)
 
 
-def _is_tied(lowered: str, start: int, end: int) -> bool:
+def _is_tied(text: str, start: int, end: int) -> bool:
     """Whether the word at `start:end` is one expression with what stands before or after it."""
-    before, after = lowered[max(0, start - 2) : start], lowered[end : end + 2]
+    before, after = text[max(0, start - 2) : start], text[end : end + 2]
     return (len(after) == 2 and after[0] in _TIES and after[1].isalnum()) or (
         len(before) == 2 and before[1] in _TIES and before[0].isalnum()
     )
@@ -124,11 +128,3 @@ def ambiguous_forms() -> frozenset[str]:
     """The folded forms that are never matched, from the packaged list."""
     lines = (files(__package__) / "ambiguous_terms.txt").read_text("utf-8").splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))
-
-
-def _lower_in_place(text: str) -> str:
-    """Lower case that keeps every offset: the few characters that it would lengthen stay as they are."""
-    lowered = text.lower()
-    if len(lowered) == len(text):
-        return lowered
-    return "".join(low if len(low := character.lower()) == 1 else character for character in text)

@@ -25,11 +25,11 @@ def found(text, *terms):
 
 
 def test_longest_term_wins_and_the_span_is_the_text_as_it_stands():
-    text = "Acute kidney injuries, kidney\ninjury; acute."
-    assert matcher_of("acute", "kidney injury", "acute kidney injury").find(text) == [
-        Match(0, 21, "acute kidney injury"),
+    text = "Toxic kidney injuries, kidney\ninjury; toxic."
+    assert matcher_of("toxic", "kidney injury", "toxic kidney injury").find(text) == [
+        Match(0, 21, "toxic kidney injury"),
         Match(23, 36, "kidney injury"),
-        Match(38, 43, "acute"),
+        Match(38, 43, "toxic"),
     ]
 
 
@@ -80,6 +80,26 @@ def test_a_term_written_only_in_capitals_needs_capitals():
     assert found("a child with ALL and fever", *terms) == ["all", "fever"]
     assert found("ALL OF THEM HAD A FEVER", *terms) == ["fever"]
     assert found("two DVTs of the leg", "DVT") == ["dvt"]
+
+
+def test_the_s_of_an_abbreviation_is_no_plural():
+    assert found("ARDS and AIDS, an aid", "ARDS", "AIDS") == ["ards", "aids"]
+    assert found("THE PATIENT the", "THES") == []
+
+
+def test_two_capitals_match_only_where_a_source_calls_them_an_abbreviation(tmp_path):
+    graph = KnowledgeGraph.from_rows(
+        [("T:1", "carbon disulfide", []), ("T:2", "myocardial infarction", [])],
+        terms=[("T:1", "CD", "en", "exact"), ("T:2", "MI", "en", "abbreviation")],
+    )
+    build_graph(graph, tmp_path / "graph")
+    matches = ClinicalMatcher(BuiltGraph.open(tmp_path / "graph")).find("CD given, MI ruled out")
+    assert [match.term for match in matches] == ["mi"]
+
+
+@pytest.mark.parametrize("term", ["[He]", "He*", "<she>"])
+def test_formulas_are_not_reduced_to_words(term):
+    assert found("he is well, she too", term) == []
 
 
 def test_a_term_that_is_also_written_small_needs_none():
