@@ -125,7 +125,12 @@ def _refuse_bad(bad: pa.Table, good: int, max_bad_share: float, folder: Path) ->
 
 def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total: int) -> Iterator[pa.RecordBatch]:
     chunk_batch = partial(_chunk_batch, chunking=chunking)
-    notes = ray.data.read_lance(str(store.notes_path), scanner_options={"batch_size": BATCH_ROWS})
+    notes = ray.data.read_lance(
+        str(store.notes_path),
+        # Lance would read 2 GB ahead.
+        scanner_options={"batch_size": BATCH_ROWS, "batch_readahead": 4, "io_buffer_size": 4 * BLOCK_BYTES},
+        override_num_blocks=len(store.notes().get_fragments()),
+    )
     for table in _tables(notes.map_batches(chunk_batch, batch_size=BATCH_ROWS, batch_format="pyarrow")):
         progress("notes chunked", pc.count_distinct(table["note_id"]).as_py(), total)
         yield from table.to_batches()

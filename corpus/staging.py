@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from corpus.reading import BATCH_ROWS, READ_SCHEMA
+from corpus.sources.table import STREAMING
 from corpus.tables import NOTE_SCHEMA
 
 _GOOD_SCHEMA = pa.schema([*NOTE_SCHEMA, READ_SCHEMA.field("file"), READ_SCHEMA.field("row")])
@@ -75,7 +76,7 @@ class Staging:
         return pa.Table.from_pylist(bad, schema=self._bad[0].schema)
 
     def _staged(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(self._path) as staged:
+        with pq.ParquetFile(self._path, **STREAMING) as staged:
             yield from staged.iter_batches(batch_size=BATCH_ROWS, columns=columns)
 
 

@@ -15,6 +15,8 @@ BATCH_ROWS = 1000
 MAX_FIELD = 1 << 24
 """Characters. A quote that is never closed would otherwise take the rest of the file for one field."""
 
+STREAMING: Any = {"pre_buffer": False, "buffer_size": 1 << 20}
+"""For `ParquetFile`: by default Arrow 26 holds the whole file in memory by the time it is read to its end."""
 
 Columns = Mapping[str, tuple[str, ...]]
 """For each column of a note, the file's columns that can give it: the first one that holds something does."""
@@ -104,7 +106,7 @@ def _parquet_rows(
     number = 0
     try:
         with file.open_random() as stream:
-            table = pq.ParquetFile(stream)
+            table = pq.ParquetFile(stream, **STREAMING)
             names = {name.lower(): name for name in table.schema_arrow.names}
             if missing := _missing(list(names), required):
                 yield 0, BadRow("missing_column", missing)
