@@ -7,6 +7,7 @@ follows a colon is a list without separators and is left out.
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 from datagen.graph.source_files import FETCH_AGAIN, read_text
@@ -21,7 +22,10 @@ _SAYS_NOTHING = ("other", "other procedure", "other operations", "other procedur
 
 
 def read_icd9_procedures(path: Path) -> KnowledgeGraph:
-    """Procedures by code; the first part is the preferred term, inclusion terms are narrow: most are examples."""
+    """Procedures by code; the first part is the preferred term, inclusion terms are narrow: most are examples.
+
+    One that stands at several codes names none of them ("Device testing during procedure - omit code").
+    """
     try:
         texts = {row["icd_code_pcs"]: row["procedure_desc"] for row in json.loads(read_text(path))}
         parts_of = {code: parts for code, text in texts.items() if (parts := split_terms(text))}
@@ -31,9 +35,15 @@ def read_icd9_procedures(path: Path) -> KnowledgeGraph:
         raise ValueError(f"{path}: not a list of icd_code_pcs and procedure_desc; give a file of this form") from None
     if not parts_of:
         raise ValueError(f"{path}: holds no procedures; {FETCH_AGAIN}")
+    uses = Counter(part for parts in parts_of.values() for part in parts[1:])
     return KnowledgeGraph.from_rows(
         concepts=[(f"ICD9CM:{code}", parts[0], ["procedure"]) for code, parts in parts_of.items()],
-        terms=[(f"ICD9CM:{code}", part, "en", "narrow") for code, parts in parts_of.items() for part in parts[1:]],
+        terms=[
+            (f"ICD9CM:{code}", part, "en", "narrow")
+            for code, parts in parts_of.items()
+            for part in parts[1:]
+            if uses[part] == 1
+        ],
     )
 
 

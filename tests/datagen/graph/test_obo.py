@@ -67,7 +67,7 @@ JSON = {
                             {"pred": "hasExactSynonym", "val": "acute renal failure"},
                             {"pred": "hasExactSynonym", "val": "AKI", "synonymType": "http://x/kid#abbreviation"},
                             {"pred": "hasBroadSynonym", "val": "kidney trouble"},
-                        ]
+                        ],
                     },
                 },
                 {"id": _IRI + "2", "lbl": "kidney disease", "type": "CLASS"},
