@@ -21,6 +21,7 @@ from datagen.annotators.base import AnnotatorSettings
 from datagen.graph.artefact import BuiltGraph
 from datagen.guard import Guard
 from datagen.records import stage2_record
+from datagen.report import write_report
 from datagen.stage1 import Stage1, Stage1Settings
 
 RECORDS_FILE = "records.jsonl"
@@ -45,18 +46,28 @@ MakeRecords = Callable[[list[TrainingNote]], Iterable[Record | None]]
 def match_entities(
     store: Store, graph: Path, settings: Stage1Settings, guard: Guard, folder: Path, progress: Progress
 ) -> dict[str, int]:
-    """Stage 1: records of the graph terms matched in each chunk and of their expansion. Counts as `write_records`."""
+    """Stage 1: records of the graph terms matched in each chunk and of their expansion, and a report of them.
+
+    Counts as `write_records`.
+    """
     frequencies = _frequencies(store, graph, settings) if settings.expansion.profile == "nearest" else None
     make = partial(_match, graph=graph, settings=settings, excluded_terms=guard.terms, frequencies=frequencies)
-    return write_records(store, make, guard, folder, progress, "notes matched")
+    counts = write_records(store, make, guard, folder, progress, "notes matched")
+    write_report(folder / RECORDS_FILE, counts, _built(graph), folder)
+    return counts
 
 
 def generate_entities(
     store: Store, graph: Path, annotator: AnnotatorSettings, guard: Guard, folder: Path, progress: Progress
 ) -> dict[str, int]:
-    """Stage 2: records of what the annotator finds stated or implied in each chunk. Counts as `write_records`."""
+    """Stage 2: records of what the annotator finds stated or implied in each chunk, and a report of them.
+
+    Counts as `write_records`.
+    """
     make = partial(_annotate, graph=graph, annotator=annotator, excluded_terms=guard.terms)
-    return write_records(store, make, guard, folder, progress, "notes annotated")
+    counts = write_records(store, make, guard, folder, progress, "notes annotated")
+    write_report(folder / RECORDS_FILE, counts, _built(graph), folder)
+    return counts
 
 
 def write_records(
