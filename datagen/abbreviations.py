@@ -28,10 +28,9 @@ _WORD = re.compile(r"[A-Za-z]?[a-z0-9+&-]+")
 """Without a capital or a slash, or with one capital at the beginning, as any word has it in its place."""
 _NUMBER_BEFORE = re.compile(r"\d[ -]?$")
 _LONGEST_UNIT = 3
-_NEARLY_ALL = 0.9
-"""The share of the counted uses from which one meaning is taken unless the chunk supports another."""
 _RARE = 0.05
-"""The share of the counted uses below which the chunk's support is more likely chance."""
+"""Share of the counted uses up to which other meanings do not count: neither together against one that holds the rest,
+nor alone where a chunk happens to support one."""
 _SAME_STEM = 0.6
 """Share of a word's letters that two spellings of it begin with."""
 
@@ -199,7 +198,7 @@ def _decide(short_form: str, meanings: list[Meaning], context: _Context) -> str 
     supported = [meaning for meaning in meanings if context.supports(meaning, short_form)]
     uses = sum(meaning.uses for meaning in meanings)
     most = max(meanings, key=lambda meaning: meaning.uses)
-    if uses and most.uses >= _NEARLY_ALL * uses:
+    if uses and most.uses >= (1 - _RARE) * uses:
         return most.term if supported in ([], [most]) else None
     if len(supported) == 1 and supported[0].uses >= _RARE * uses:
         return supported[0].term
@@ -276,5 +275,5 @@ def _short_forms(text: str) -> Iterator[tuple[int, int]]:
 
 @cache
 def _never() -> frozenset[str]:
-    words = yaml.load((files(__package__) / "abbreviations.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
-    return frozenset(words["never"])
+    lists = yaml.load((files(__package__) / "abbreviations.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
+    return frozenset(word for words in lists.values() for word in words.split())
