@@ -3,6 +3,8 @@ import json
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datagen.near_duplicates import BenchmarkTexts
 
@@ -21,9 +23,10 @@ def benchmark(path, texts, threshold=0.3):
     return BenchmarkTexts(path, threshold)
 
 
-@pytest.fixture
-def known(tmp_path):
-    return benchmark(tmp_path / "corpus.jsonl", {"n7_0": text(1, 100), "n7_1": text(2, 100), "n_8_12": text(3, 400)})
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    chunks = {"n7_0": text(1, 100), "n7_1": text(2, 100), "n_8_12": text(3, 400)}
+    return benchmark(tmp_path_factory.mktemp("known") / "corpus.jsonl", chunks)
 
 
 def test_other_text_does_not_overlap(known):
@@ -33,6 +36,14 @@ def test_other_text_does_not_overlap(known):
 
 def test_a_benchmark_chunk_inside_a_longer_note_is_found(known):
     assert known.overlaps(f"{text(8, 900)} {text(2, 100)} {text(9, 900)}")
+
+
+@given(start=st.integers(0, 340), length=st.integers(60, 400), before=st.integers(0, 300), after=st.integers(0, 300))
+def test_any_part_of_a_benchmark_note_is_found_by_its_share(known, start, length, before, after):
+    part = words(3, 400)[start : start + length]
+    note = " ".join([*words(4, before), *part, *words(5, after)])
+    shared, shorter = len(part) - 7, min(before + len(part) + after, 400) - 7
+    assert known.overlaps(note) == (10 * shared >= 3 * shorter)
 
 
 def test_a_note_inside_a_longer_benchmark_text_is_found(known):

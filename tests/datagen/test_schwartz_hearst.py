@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datagen.schwartz_hearst import Definition, best_long_form, definitions, is_short_form
 
@@ -52,3 +54,13 @@ def test_the_long_form_begins_with_the_first_letter_and_within_the_words_the_pap
 def test_short_forms():
     assert all(map(is_short_form, ["CKD", "HbA1c", "DM 2", "N/V", "5-HT"]))
     assert not any(map(is_short_form, ["", "C", "ckd", "81", "Chronic kidney", "A B C", "-CK"]))
+
+
+@given(st.text("abcIO 2-", min_size=2, max_size=10), st.text("abcio 2-", max_size=60))
+def test_a_long_form_is_an_end_of_the_candidate_that_holds_the_short_form_in_order(short_form, candidate):
+    long_form = best_long_form(short_form, candidate)
+    if long_form is not None:
+        assert candidate.endswith(long_form)
+        assert candidate == long_form or candidate[-len(long_form) - 1] == " "
+        letters = iter(long_form.lower())
+        assert all(character in letters for character in short_form.lower() if character.isalnum())
