@@ -93,7 +93,8 @@ def normalised(names: Column) -> Column:
 def _sharing(node: np.ndarray, key: Column, sources: np.ndarray) -> tuple[pa.Table, int]:
     """Pairs of concepts that share a key, with how many they share and one of them, and how many keys are ambiguous."""
     values = key.unique()
-    shared = np.unique(positions(key, values) * len(sources) + node)
+    shared = np.sort(positions(key, values) * len(sources) + node)
+    shared = shared[np.diff(shared, prepend=-1) > 0]
     number, node = np.divmod(shared, len(sources))
     start = np.flatnonzero(np.diff(number, prepend=-1))
     size = np.diff(np.append(start, len(number)))
@@ -155,7 +156,7 @@ def _join(
 
     kept: dict[int, int] = {}
     together = {place: concept.sources for place, concept in about.items()}
-    outcomes: dict[str, list[dict[str, str]]] = {
+    outcomes: dict[str, list[tuple[int, int, str]]] = {
         **{f"joined_by_{kind}": [] for kind in _KINDS},
         **{f"refused_for_{reason}": [] for reason in _REFUSALS},
     }
@@ -173,16 +174,23 @@ def _join(
             outcome = f"joined_by_{kind}"
             kept[other] = one
             together[one] |= together[other]
-        ends_of = {"kept": about[first], "other": about[second]}
-        outcomes[outcome].append(
-            {
-                "why": why,
-                **{k: v for end, c in ends_of.items() for k, v in ((end, c.concept_id), (f"{end}_name", c.name))},
-            }
-        )
+        outcomes[outcome].append((first, second, why))
     return {about[place].concept_id: about[_root(kept, place)].concept_id for place in kept}, {
         **{name: len(listed) for name, listed in outcomes.items()},
-        "samples": {name: draw.sample(listed, min(_SAMPLES, len(listed))) for name, listed in outcomes.items()},
+        "samples": {
+            name: [_sample(about, *pair) for pair in draw.sample(listed, min(_SAMPLES, len(listed)))]
+            for name, listed in outcomes.items()
+        },
+    }
+
+
+def _sample(about: dict[int, _Concept], first: int, second: int, why: str) -> dict[str, str]:
+    return {
+        "why": why,
+        "kept": about[first].concept_id,
+        "kept_name": about[first].name,
+        "other": about[second].concept_id,
+        "other_name": about[second].name,
     }
 
 
