@@ -23,9 +23,10 @@ from datagen.schwartz_hearst import Definition, best_long_form, definitions
 
 Source = Literal["definition", "mined", "inventory"]
 
-_TOKEN = re.compile(r"(?<![^\W_])(?:[A-Za-z](?:/[A-Za-z])+|[A-Za-z0-9][A-Za-z0-9&+-]*[A-Za-z0-9+])(?![^\W_])")
-_WORD = re.compile(r"[A-Za-z]?[a-z0-9+&-]+")
-"""Without a capital or a slash, or with one capital at the beginning, as any word has it in its place."""
+_SHORT_FORM = re.compile(
+    r"(?<![^\W_])(?:[A-Za-z](?:/[A-Za-z])+|[A-Za-z0-9][a-z0-9&+-]*[A-Z](?:[A-Za-z0-9&+-]*[A-Za-z0-9+])?)(?![^\W_])"
+)
+"""Letters between slashes, or a token with a capital that is not its first character, where any word may have one."""
 _NUMBER_BEFORE = re.compile(r"\d[ -]?$")
 _LONGEST_UNIT = 3
 _RARE = 0.05
@@ -265,11 +266,10 @@ def _places(text: str, short_form: str, source: Source) -> list[tuple[int, int]]
 
 def _short_forms(text: str) -> Iterator[tuple[int, int]]:
     """Spans that are written like short forms, and are neither common words nor units behind a number."""
-    for match in _TOKEN.finditer(text):
-        token, (start, end) = match[0], match.span()
-        if _WORD.fullmatch(token) or token.upper() in _never():
-            continue
-        if len(token) > _LONGEST_UNIT or not _NUMBER_BEFORE.search(text, max(0, start - 2), start):
+    for match in _SHORT_FORM.finditer(text):
+        start, end = match.span()
+        is_unit = end - start <= _LONGEST_UNIT and _NUMBER_BEFORE.search(text, max(0, start - 2), start)
+        if not is_unit and match[0].upper() not in _never():
             yield start, end
 
 
