@@ -31,6 +31,9 @@ TASK_BYTES = 1 << 26
 TASK_FILES = 1000
 """A task reads consecutive files up to either; one task for each of 100,000 small files would mostly start tasks."""
 
+TASK_NOTES = 20_000
+"""A task cuts this many notes into chunks."""
+
 BLOCK_BYTES = 1 << 24
 """What passes between processes at once. Each holds a few of these."""
 
@@ -124,21 +127,24 @@ def _refuse_bad(bad: pa.Table, good: int, max_bad_share: float, folder: Path) ->
 
 
 def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total: int) -> Iterator[pa.RecordBatch]:
-    chunk_batch = partial(_chunk_batch, chunking=chunking)
-    notes = ray.data.read_lance(
-        str(store.notes_path),
-        # Lance would read 2 GB ahead.
-        scanner_options={"batch_size": BATCH_ROWS, "batch_readahead": 4, "io_buffer_size": 4 * BLOCK_BYTES},
-        override_num_blocks=len(store.notes().get_fragments()),
-    )
-    for table in _tables(notes.map_batches(chunk_batch, batch_size=BATCH_ROWS, batch_format="pyarrow")):
-        progress("notes chunked", pc.count_distinct(table["note_id"]).as_py(), total)
+    # One task reads and chunks: a reader of its own would fill the object store faster than chunks are made.
+    tasks = [{"first": first} for first in range(0, total, TASK_NOTES)]
+    chunk_task = partial(_chunk_task, folder=store.folder, chunking=chunking)
+    dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
+    for table in _tables(dataset.map_batches(chunk_task, batch_size=1, batch_format="pyarrow")):
+        progress("notes chunked", pc.sum(pc.ends_with(table["chunk_id"], "_0")).as_py(), total)
         yield from table.to_batches()
 
 
-def _chunk_batch(table: pa.Table, chunking: ChunkingSettings) -> pa.Table:
+def _chunk_task(batch: pa.Table, folder: Path, chunking: ChunkingSettings) -> Iterator[pa.Table]:
+    notes = Store(folder).notes().scanner(offset=batch["first"][0].as_py(), limit=TASK_NOTES, batch_size=BATCH_ROWS)
+    for some in notes.to_reader():
+        yield _chunk_batch(some, chunking)
+
+
+def _chunk_batch(notes: pa.RecordBatch, chunking: ChunkingSettings) -> pa.Table:
     rows: list[dict[str, Any]] = []
-    for note in table.to_pylist():
+    for note in notes.to_pylist():
         bucket = bucket_of(note["patient_id"])
         for i, span in enumerate(chunk_note(note["text"], chunking)):
             rows.append({**note, **span._asdict(), "chunk_id": f"{note['note_id']}_{i}", "bucket": bucket})
