@@ -92,6 +92,7 @@ def normalised(names: Column) -> Column:
 
 def _sharing(node: np.ndarray, key: Column, sources: np.ndarray) -> tuple[pa.Table, int]:
     """Pairs of concepts that share a key, with how many they share and one of them, and how many keys are ambiguous."""
+    key = key.cast(pa.large_string())  # the names of tens of millions of concepts are more than 2 GB
     values = key.unique()
     shared = np.sort(positions(key, values) * len(sources) + node)
     shared = shared[np.diff(shared, prepend=-1) > 0]

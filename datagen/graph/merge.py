@@ -107,22 +107,25 @@ def _summed(senses: pa.Table) -> pa.Table:
 def _close(graph: KnowledgeGraph) -> tuple[KnowledgeGraph, dict[str, int]]:
     """The graph without rows that name unknown concepts, lead from a concept to itself or close an is_a cycle."""
     ids = graph.concepts["concept_id"]
-    ends = {name: [column for table, column in REFERENCES if table == name] for name, _ in REFERENCES}
+    columns = [getattr(graph, name)[column] for name, column in REFERENCES]
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    places = positions(pa.chunked_array(chunks, pa.string()), ids)
+    place_of = dict(zip(REFERENCES, np.split(places, np.cumsum([len(column) for column in columns])[:-1]), strict=True))
     dropped: dict[str, int] = {}
     tables: dict[str, pa.Table] = {}
-    for name, columns in ends.items():
+    for name in dict.fromkeys(name for name, _ in REFERENCES):
         table = getattr(graph, name)
-        places = [positions(table[column], ids) for column in columns]
-        known = np.all([place >= 0 for place in places], axis=0)
-        loops = known & (places[0] == places[-1]) if len(places) > 1 else np.zeros(len(table), bool)
-        keep = known & ~loops
-        dropped[f"{name}_of_unknown_concepts"] = int((~known).sum())
-        if len(places) > 1:
+        ends = [place for (of_table, _), place in place_of.items() if of_table == name]
+        keep = np.all([end >= 0 for end in ends], axis=0)
+        dropped[f"{name}_of_unknown_concepts"] = int((~keep).sum())
+        if len(ends) == 2:
+            loops = keep & (ends[0] == ends[1])
             dropped[f"{name}_to_itself"] = int(loops.sum())
+            keep &= ~loops
         if name == "is_a":
-            closing = _closing(places[0][keep], places[1][keep], ids)
-            keep[np.flatnonzero(keep)[closing]] = False
+            closing = _closing(ends[0][keep], ends[1][keep], ids)
             dropped["is_a_in_cycles"] = len(closing)
+            keep[np.flatnonzero(keep)[closing]] = False
         tables[name] = table if keep.all() else table.filter(pa.array(keep))
     return replace(graph, **tables), dropped
 
