@@ -63,7 +63,8 @@ def _built_graph(settings: RecordJobSettings) -> Path:
         graph, report = settings.graph.read()
         (step.folder / MERGE_REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         build_graph(graph, step.folder / "built")
-        return {"concepts": graph.concepts.num_rows, "terms": graph.terms.num_rows}
+        joined = {name: count for name, count in report.items() if name.startswith("joined_")}
+        return {"concepts": graph.concepts.num_rows, "terms": graph.terms.num_rows, **joined}
 
     sources = settings.graph.sources
     run_step(
