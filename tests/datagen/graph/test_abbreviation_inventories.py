@@ -7,7 +7,7 @@ def rows(table):
     return sorted(tuple(row.values()) for row in table.to_pylist())
 
 
-def test_the_clinical_inventory_has_a_share_as_count_among_a_thousand_and_sums_repeats(tmp_path):
+def test_the_clinical_inventory_has_a_share_as_count_among_a_million_and_sums_repeats(tmp_path):
     path = tmp_path / "clinical.csv"
     path.write_bytes(
         b"\xef\xbb\xbfshort_form,long_form,source,sense_frequency\r\nqow,every other week,notes,1\r\n"
@@ -16,8 +16,8 @@ def test_the_clinical_inventory_has_a_share_as_count_among_a_thousand_and_sums_r
     )
     assert rows(read_abbreviations(path).senses) == [
         ("MS", "multiple sclerosis", 0),
-        ("disp", "dispense", 712),
-        ("qow", "every other week", 1000),
+        ("disp", "dispense", 712_000),
+        ("qow", "every other week", 1_000_000),
     ]
 
 
