@@ -32,7 +32,9 @@ _ENDS = ("first", "second")
 _KINDS = ("xref", "name", "code")
 _REFUSALS = ("same_source", "types", "words")
 _CLASSIFICATION = r"^ICD"
-_FILLERS = frozenset(["a", "an", "and", "by", "for", "in", "nos", "of", "on", "or", "the", "to", "unspecified", "with"])
+_FILLERS = frozenset(["a", "an", "and", "by", "for", "in", "no", "of", "on", "or", "the", "to", "unspecified", "with"])
+"""Words that tell no concepts apart, without the final s that `_words` takes off."""
+_WRITTEN_ALIKE = {"cancer": "malignant neoplasm", "disorder": "disease"}
 _GROUPS = Path(__file__).with_name("semantic_groups.yaml")
 
 
@@ -196,7 +198,8 @@ def _sample(about: dict[int, _Concept], first: int, second: int, why: str) -> di
 
 
 def _words(name: str) -> set[str]:
-    return set(re.findall(r"\w+", name.lower())) - _FILLERS
+    singular = (word.rstrip("s") for word in re.findall(r"\w+", name.lower()))
+    return {part for word in singular for part in _WRITTEN_ALIKE.get(word, word).split()} - _FILLERS
 
 
 def _root(kept: dict[int, int], place: int) -> int:
