@@ -86,7 +86,7 @@ def _decode(content: bytes, content_type: str) -> str | BadRow:
 def _fetch(url: str, file: NoteFile) -> dict[str, Any] | bytes | None:
     """The Binary resource, or the content of the file, that a url names; None when there is none."""
     if binary := _BINARY.search(url):
-        found = _binaries(tuple(file.beside(BINARIES))).find(binary[1])
+        found = _binaries_beside(file).find(binary[1])
         if found is not None:
             return found
     if not url or ":" in url:
@@ -133,5 +133,10 @@ def _hash(name: Any) -> int:
     return xxhash.xxh64_intdigest(str(name).encode())
 
 
-# A worker reads several files of one folder; the files' names, sizes and times are the key.
+# A worker reads many documents of one file, and several files of one folder.
 _binaries = lru_cache(maxsize=1)(_Binaries)
+
+
+@lru_cache(maxsize=1)
+def _binaries_beside(file: NoteFile) -> _Binaries:
+    return _binaries(tuple(file.beside(BINARIES)))
