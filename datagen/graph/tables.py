@@ -128,11 +128,6 @@ class KnowledgeGraph:
         return self
 
 
-def concatenate(graphs: Sequence[KnowledgeGraph]) -> KnowledgeGraph:
-    """One graph that holds all of `graphs` side by side; their concept ids must be distinct."""
-    return KnowledgeGraph(**{name: pa.concat_tables([getattr(graph, name) for graph in graphs]) for name in SCHEMAS})
-
-
 def _table(rows: Rows, schema: pa.Schema) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from datagen.graph.tables import KnowledgeGraph, concatenate
+from datagen.graph.tables import KnowledgeGraph
 
 CONCEPTS = [("A", "alpha", ["finding"]), ("B", "beta", ["finding"]), ("C", "gamma", ["disease"])]
 
@@ -69,13 +69,3 @@ def test_a_table_with_other_columns_is_refused():
     graph = KnowledgeGraph.from_rows(CONCEPTS)
     with pytest.raises(ValueError, match=re.escape("'is_a' must have the columns child, parent")):
         KnowledgeGraph(graph.concepts, graph.terms, graph.relations, graph.relations)
-
-
-def test_graphs_with_distinct_ids_stand_side_by_side_and_others_are_refused():
-    graph = KnowledgeGraph.from_rows(CONCEPTS, is_a=[("A", "B")])
-    other = KnowledgeGraph.from_rows([("D", "delta", [])], [("D", "dee", "en", "broad")])
-    both = concatenate([graph, other])
-    assert both.concepts["concept_id"].to_pylist() == ["A", "B", "C", "D"]
-    assert (both.terms.num_rows, both.is_a.num_rows) == (1, 1)
-    with pytest.raises(ValueError, match="concept A is defined more than once"):
-        concatenate([graph, graph])
