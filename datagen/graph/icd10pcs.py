@@ -28,9 +28,9 @@ def read_icd10pcs(path: Path) -> KnowledgeGraph:
     is_a: dict[tuple[str, str], None] = {}
     for table in root.iter("pcsTable"):
         try:
-            (section, _), (system, system_name), (operation, name) = (
+            (section, _), (system, system_name), (operation, name) = [
                 next(_labels(axis)) for axis in table.findall("axis")
-            )
+            ]
         except (StopIteration, ValueError):
             raise ValueError(f"{path}: a table without section, body system and operation; {FETCH_AGAIN}") from None
         parent = f"ICD10PCS:{section}{system}{operation}"

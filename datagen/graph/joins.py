@@ -84,10 +84,10 @@ def _names(
     node_of_term = positions(terms["concept_id"], ids)
     counts = (node_of_term >= 0) & pc.equal(terms["scope"], "exact").to_numpy()
     written = pa.chunked_array([*concepts["preferred_term"].chunks, *terms["term"].filter(pa.array(counts)).chunks])
-    return np.concatenate([node, node_of_term[counts]]), normalised(written)
+    return np.concatenate([node, node_of_term[counts]]), _normalised(written)
 
 
-def normalised(names: Column) -> Column:
+def _normalised(names: Column) -> Column:
     """Names as `datagen.graph.artefact.normalise` writes them, a column at a time."""
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(names), r"\s+", " "))
 
@@ -136,7 +136,7 @@ def _about(places: Sequence[int], rows: Sequence[dict[str, Any]], sources: np.nd
     about: dict[int, _Concept] = {}
     for place, row in zip(places, rows, strict=True):
         concept = _Concept(row["concept_id"], row["preferred_term"], int(sources[place]), set())
-        about.setdefault(place, concept).groups.update(*map(semantic_groups, row["semantic_types"]))
+        about.setdefault(place, concept).groups.update(map(_group, row["semantic_types"]))
     return about
 
 
@@ -214,6 +214,6 @@ def _group_of_type() -> dict[str, str]:
     return {semantic_type: group for group, types in groups.items() for semantic_type in types}
 
 
-def semantic_groups(semantic_type: str) -> list[str]:
+def _group(semantic_type: str) -> str:
     """The semantic group of the type; a type that `semantic_groups.yaml` does not know is a group of its own."""
-    return [_group_of_type().get(semantic_type, semantic_type)]
+    return _group_of_type().get(semantic_type, semantic_type)

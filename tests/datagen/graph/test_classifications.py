@@ -118,7 +118,8 @@ def test_an_operation_with_a_short_name_is_known_by_both(tmp_path):
     ("read", "data", "message"),
     [
         (read_icd10pcs, PCS[:300], "the XML breaks off"),
-        (read_icd10pcs, "<ICD10PCS.tabular><pcsTable/></ICD10PCS.tabular>", "a table without section"),
+        (read_icd10pcs, "<a><pcsTable/></a>", "a table without section"),
+        (read_icd10pcs, "<a><pcsTable><axis/><axis/><axis/></pcsTable></a>", "a table without section"),
         (read_icd10pcs, PCS.format(section="3", operation="Transfusion", part="Region"), "no tables with body parts"),
         (read_icd9_procedures, '[{"icd_code_pcs": "5', "the JSON breaks off"),
         (read_icd9_procedures, '{"a": 1}', "not a list of icd_code_pcs"),
