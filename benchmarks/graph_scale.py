@@ -22,7 +22,8 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.settings import GraphSettings, GraphSource
 from datagen.graph.tables import CONCEPTS_SCHEMA, IS_A_SCHEMA, RELATIONS_SCHEMA, TERMS_SCHEMA, KnowledgeGraph
 from datagen.matching import MatchingSettings, make_matcher

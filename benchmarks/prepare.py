@@ -21,7 +21,8 @@ from corpus.chunking import ChunkingSettings
 from corpus.prepare import prepare_corpus
 from corpus.settings import NotesSettings
 from corpus.store import Store
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.settings import GraphSettings
 from datagen.guard import Guard, GuardSettings
 from datagen.record_files import match_entities

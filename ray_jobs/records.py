@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from corpus.store import Store
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.builtin import BUILTIN_PATH
 from datagen.graph.settings import GraphSettings
 from datagen.guard import Guard, GuardSettings

@@ -9,7 +9,8 @@ from datagen.abbreviations import (
     mined_pairs,
     read_mined,
 )
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 
 SENSES = [

@@ -1,7 +1,8 @@
 import pytest
 
 from datagen.expansion import Expanded, ExpansionSettings, concepts_named, expand
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 
 

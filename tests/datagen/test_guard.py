@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 from datagen.guard import Guard, GuardSettings
 

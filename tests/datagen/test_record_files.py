@@ -7,7 +7,8 @@ from corpus.prepare import prepare_corpus
 from corpus.settings import NotesSettings
 from corpus.store import Store
 from datagen.annotators.base import AnnotatorSettings
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.builtin import read_builtin
 from datagen.guard import Guard, GuardSettings
 from datagen.record_files import RECORDS_FILE, generate_entities, match_entities

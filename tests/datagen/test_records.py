@@ -1,7 +1,8 @@
 import pytest
 
 from datagen.annotators.base import Finding
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 from datagen.records import stage2_record
 

@@ -3,7 +3,8 @@ import random
 
 import pytest
 
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 from datagen.report import summarise, write_report
 

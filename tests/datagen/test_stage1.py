@@ -1,6 +1,7 @@
 import pytest
 
-from datagen.graph.artefact import BuiltGraph, build_graph
+from datagen.graph.artefact import BuiltGraph
+from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 from datagen.matching import MatchingSettings
 from datagen.stage1 import Stage1, Stage1Settings, stage1_settings

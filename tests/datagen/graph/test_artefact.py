@@ -3,7 +3,8 @@ import pickle
 
 import pytest
 
-from datagen.graph.artefact import BuiltGraph, build_graph, normalise
+from datagen.graph.artefact import BuiltGraph, normalise
+from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 
 

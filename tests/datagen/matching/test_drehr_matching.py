@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.graph.artefact import BuiltGraph, build_graph, normalise
+from datagen.graph.artefact import BuiltGraph, normalise
+from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 from datagen.matching import Match
 from datagen.matching.drehr import DrEhrMatcher
