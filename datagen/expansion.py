@@ -5,13 +5,14 @@ there are more to choose from, the profile decides:
 
 - `drehr`: hypernyms are parents; the preferred term comes first and the rest is drawn at random (DR.EHR's expansion
   step, arXiv 2507.18583 and its code of 2026-04).
-- `nearest`: hypernyms are ancestors, the nearest first, and never a concept at the top of the hierarchy, which says
-  nothing; of the terms of a concept those that the notes themselves use most come first.
+- `nearest`: hypernyms are ancestors, the nearest first, and never one of the two top levels of the hierarchy, which
+  say nothing ("disease", "phenotypic abnormality"); of the terms of a concept those that the notes themselves use
+  most come first.
 """
 
 import random
 from collections.abc import Collection, Iterable, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -130,7 +131,10 @@ class _Nearest(_Published):
 
     def hypernyms(self, concepts: tuple[str, ...], count: int) -> list[str]:
         ancestors = _each_once(map(self._graph.ancestors, concepts))
-        return [ancestor for ancestor in ancestors if self._graph.parents(ancestor)][:count]
+        return list(islice((ancestor for ancestor in ancestors if self._says_something(ancestor)), count))
+
+    def _says_something(self, concept: str) -> bool:
+        return any(self._graph.parents(parent) for parent in self._graph.parents(concept))
 
 
 _CHOICES: dict[str, type[_Published]] = {"drehr": _Published, "nearest": _Nearest}

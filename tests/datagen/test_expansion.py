@@ -113,8 +113,8 @@ def test_nearest_takes_terms_in_use_first(graph):
 
 def test_nearest_goes_up_level_by_level_and_leaves_out_the_top(tmp_path):
     rows = KnowledgeGraph.from_rows(
-        concepts=[(name, name, []) for name in ("leaf", "near", "far", "farther", "top")],
-        is_a=[("leaf", "near"), ("near", "far"), ("far", "farther"), ("farther", "top")],
+        concepts=[(name, name, []) for name in ("leaf", "near", "far", "farther", "general", "top")],
+        is_a=[("leaf", "near"), ("near", "far"), ("far", "farther"), ("farther", "general"), ("general", "top")],
     )
     build_graph(rows, tmp_path / "built")
     graph = BuiltGraph.open(tmp_path / "built")
