@@ -102,8 +102,7 @@ def _tasks(files: list[NoteFile]) -> Iterator[list[tuple[int, NoteFile]]]:
 
 
 def _read_task(batch: pa.Table, notes: NotesSettings) -> Iterator[pa.Table]:
-    for number, file in pickle.loads(batch["files"][0].as_py()):
-        yield from read_notes(file, number, notes.source(), notes.format)
+    return read_notes(pickle.loads(batch["files"][0].as_py()), notes)
 
 
 def _write_errors(bad: pa.Table, files: list[NoteFile], path: Path) -> None:

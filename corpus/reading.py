@@ -1,13 +1,14 @@
-"""One note file to Arrow tables: good rows, bad ones with their reason, and how many were left out and why."""
+"""Note files to Arrow tables: good rows, bad ones with their reason, and how many were left out and why."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from corpus.files import NoteFile
 from corpus.notes import parse_note
+from corpus.settings import NotesSettings
 from corpus.sources import BadRow, LeftOut, NoteSource
 from corpus.tables import NOTE_SCHEMA
 
@@ -26,25 +27,26 @@ READ_SCHEMA = pa.schema(
         pa.field("left_out", pa.int64()),
     ]
 )
-"""`file` is its number among the sorted files. A row has a note, or a `reason`, or a `reason` and how many rows of the
-file were `left_out` for it."""
+"""`file` is its number among the sorted files. A row has a note, or a `reason`, or a `reason` and how many rows were
+`left_out` for it."""
 
 
-def read_notes(file: NoteFile, number: int, source: NoteSource, name: str) -> Iterator[pa.Table]:
-    """Tables of `READ_SCHEMA`, up to `BATCH_ROWS` rows each; `name` is the source of notes that name none."""
+def read_notes(files: Iterable[tuple[int, NoteFile]], notes: NotesSettings) -> Iterator[pa.Table]:
+    """The rows of numbered files: tables of `READ_SCHEMA`, up to `BATCH_ROWS` rows each, small files together."""
     rows: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
-    for place, row in _rows(file, source):
-        if isinstance(row, LeftOut):
-            left_out[row.reason] += 1
-            continue
-        note = row if isinstance(row, BadRow) else parse_note(row, source=name)
-        values = {"reason": note.reason, "column": note.column} if isinstance(note, BadRow) else note
-        rows.append({**values, "file": number, "row": place})
-        if len(rows) == BATCH_ROWS:
-            yield pa.Table.from_pylist(rows, schema=READ_SCHEMA)
-            rows = []
-    rows += ({"file": number, "reason": reason, "left_out": count} for reason, count in sorted(left_out.items()))
+    for number, file in files:
+        for place, row in _rows(file, notes.source()):
+            if isinstance(row, LeftOut):
+                left_out[row.reason] += 1
+                continue
+            note = row if isinstance(row, BadRow) else parse_note(row, source=notes.format)
+            values = {"reason": note.reason, "column": note.column} if isinstance(note, BadRow) else note
+            rows.append({**values, "file": number, "row": place})
+            if len(rows) == BATCH_ROWS:
+                yield pa.Table.from_pylist(rows, schema=READ_SCHEMA)
+                rows = []
+    rows += ({"reason": reason, "left_out": count} for reason, count in sorted(left_out.items()))
     yield pa.Table.from_pylist(rows, schema=READ_SCHEMA)
 
 

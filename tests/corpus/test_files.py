@@ -135,9 +135,7 @@ def bucket():
 def test_an_object_store_is_read_like_a_folder(bucket, path):
     notes = NotesSettings(path=bucket(path))
     files = pickle.loads(pickle.dumps(notes.files()))  # as they reach a worker
-    rows = [
-        row for i, file in enumerate(files) for t in read_notes(file, i, notes.source(), "s3") for row in t.to_pylist()
-    ]
+    rows = [row for table in read_notes(enumerate(files), notes) for row in table.to_pylist()]
     assert [file.name for file in files] == ["s3://hospital/notes/a.jsonl.gz", "s3://hospital/notes/b.jsonl.gz"]
     assert [row["text"] for row in rows] == ["note a", "note b"]
 
