@@ -39,7 +39,8 @@ class ChunkSpan(NamedTuple):
 
 
 _Step = tuple[re.Pattern[str], str]
-_BRACKETS: _Step = (re.compile(r"\[.*?\]"), "")
+# Published as `\[.*?\]`, which searches the rest of the line again from every "[" that is never closed.
+_BRACKETS: _Step = (re.compile(r"\[[^\]\n]*(?:\]|(?P<unclosed>))"), "")
 
 # Each pattern is applied to the result of the one before it, so what stood apart can join.
 _CLEANING: dict[str, tuple[_Step, ...]] = {
@@ -85,7 +86,7 @@ class Cleaned:
         position = 0
         for match in pattern.finditer(text):
             start, end = match.span()
-            if end - start == len(replacement) and text[start:end] == replacement:
+            if match.lastgroup == "unclosed" or text[start:end] == replacement:
                 continue
             parts += text[position:start], replacement
             position = end
@@ -101,12 +102,12 @@ def chunk_note(text: str, settings: ChunkingSettings) -> Iterator[ChunkSpan]:
     The last window ends at the last word; a window that would hold only words of the one before it is not made.
     """
     cleaned = Cleaned(text, settings.profile)
-    for begin, end in _windows(cleaned.text, settings):
+    for begin, end in windows(cleaned.text, settings):
         yield ChunkSpan(cleaned.text[begin:end], cleaned.origin(begin), cleaned.origin(end - 1) + 1)
 
 
-def _windows(text: str, settings: ChunkingSettings) -> Iterator[tuple[int, int]]:
-    """Spans of the windows. A piece between two spaces may hold no word or several where it holds tabs."""
+def windows(text: str, settings: ChunkingSettings) -> Iterator[tuple[int, int]]:
+    """Spans of the windows in a cleaned text. A piece between two spaces may hold no word or several where it holds tabs."""
     pieces = [match.span() for match in re.finditer("[^ ]+", text)]
     words = [len(text[start:end].split()) for start, end in pieces]
     first = total = 0

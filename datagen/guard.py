@@ -1,6 +1,5 @@
 """What must not become training data: notes of a benchmark or of its patients, held-out terms, too short notes."""
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from corpus.chunking import Cleaned
 from datagen.graph.artefact import BuiltGraph, normalise
+from datagen.graph.folding import fold
 from datagen.near_duplicates import BenchmarkTexts
 
 Rule = Literal["held_out_patient", "benchmark_id", "near_duplicate", "too_short"]
@@ -66,12 +66,20 @@ class Guard:
 def _names_of(terms: frozenset[str], graph: BuiltGraph) -> frozenset[str]:
     if not terms:
         return terms
-    held_out = {concept for term in terms for concept in graph.concepts_of(term)}
-    concepts = [c for c in graph.concepts() if c in held_out or not held_out.isdisjoint(graph.ancestors(c))]
+    concepts = graph.narrower({concept for term in terms for concept in graph.concepts_of(term)})
     names = terms.union(*(graph.terms_of(concept) for concept in concepts))
-    longest_first = sorted(names, key=len, reverse=True)
-    holds_one = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
-    return names.union(term for term in graph.terms.trie if holds_one.search(term))
+    forms = {form for name in names if (form := fold(name))}
+    most_words = max((form.count(" ") + 1 for form in forms), default=0)
+
+    def holds_one(term: str) -> bool:
+        words = fold(term).split()
+        return any(
+            " ".join(words[first : first + count]) in forms
+            for first in range(len(words))
+            for count in range(1, most_words + 1)
+        )
+
+    return names.union(filter(holds_one, graph.terms.trie.iterkeys()))
 
 
 def _lines(path: Path | None) -> list[str]:

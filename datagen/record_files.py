@@ -11,10 +11,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pyarrow as pa
 import ray
+import xxhash
 
-from corpus.chunking import ChunkingSettings, chunk_note
+from corpus.chunking import ChunkingSettings, Cleaned, windows
 from corpus.store import Store
 from datagen.annotators import make_annotator
 from datagen.annotators.base import AnnotatorSettings
@@ -33,10 +35,16 @@ Record = dict[str, Any]
 
 
 class TrainingNote(NamedTuple):
-    """A note that may be trained on: its original text and its chunks as (chunk_id, text)."""
+    """A note that may be trained on: its cleaned text and the spans of its chunks in that."""
 
+    note_id: str
     text: str
-    chunks: list[tuple[str, str]]
+    spans: list[tuple[int, int]]
+
+    def chunks(self) -> Iterator[tuple[str, str]]:
+        """(chunk_id, text) of each chunk."""
+        for i, (start, end) in enumerate(self.spans):
+            yield f"{self.note_id}_{i}", self.text[start:end]
 
 
 MakeRecords = Callable[[list[TrainingNote]], Iterable[Record | None]]
@@ -105,8 +113,8 @@ def _as_lines(table: pa.Table, make: MakeRecords, guard: Guard, chunking: Chunki
         if rule := guard.rule_for_note(**note):
             counts[f"left_out_{rule}"] += 1
             continue
-        spans = enumerate(chunk_note(note["text"], chunking))
-        admitted.append(TrainingNote(note["text"], [(f"{note['note_id']}_{i}", span.text) for i, span in spans]))
+        text = Cleaned(note["text"], chunking.profile).text
+        admitted.append(TrainingNote(note["note_id"], text, list(windows(text, chunking))))
     records = list(make(admitted))
     lines = [json.dumps(record, ensure_ascii=False) for record in records if record]
     counts.update(chunks=len(records), records=len(lines), entities=sum(len(r["entities"]) for r in records if r))
@@ -122,14 +130,16 @@ def _match(
 ) -> Iterator[Record | None]:
     stage1 = _stage1(graph, settings.model_dump_json())
     for note in notes:
-        yield from stage1.records(note.text, note.chunks, excluded_terms, frequencies)
+        yield from stage1.records(note.note_id, note.text, note.spans, excluded_terms, frequencies)
 
 
 def _frequencies(store: Store, graph: Path, settings: Stage1Settings) -> Counter[str]:
-    """How often the notes use each term, counted on notes evenly spread over the store."""
+    """How often the notes use each term, counted on those whose hashed ids are smallest, wherever they lie."""
     notes = store.notes()
-    rows = range(0, notes.count_rows(), -(-notes.count_rows() // MOST_NOTES_COUNTED))
-    texts = notes.take(list(rows), columns=["text"])["text"].to_pylist()
+    ids = notes.to_table(columns=["note_id"])["note_id"]
+    hashes = np.fromiter((xxhash.xxh64_intdigest(each.as_py().encode()) for each in ids), np.uint64, len(ids))
+    rows = np.sort(np.argsort(hashes, kind="stable")[:MOST_NOTES_COUNTED])
+    texts = notes.take(rows.tolist(), columns=["text"])["text"].to_pylist()
     stage1 = _stage1(graph, settings.model_dump_json())
     counts: Counter[str] = Counter()
     for first in range(0, len(texts), NOTES_AT_ONCE):
@@ -141,7 +151,7 @@ def _annotate(
     notes: list[TrainingNote], graph: Path, annotator: AnnotatorSettings, excluded_terms: frozenset[str]
 ) -> Iterator[Record | None]:
     built = _built(graph)
-    chunks = [chunk for note in notes for chunk in note.chunks]
+    chunks = [chunk for note in notes for chunk in note.chunks()]
     findings = make_annotator(annotator).annotate([text for _, text in chunks])
     for (chunk_id, text), found in zip(chunks, findings, strict=True):
         yield stage2_record(chunk_id, text, found, built, excluded_terms=excluded_terms)

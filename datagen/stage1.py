@@ -1,7 +1,7 @@
 """Stage 1, one chunk: graph terms that stand in it, abbreviations resolved, and what the graph adds to them."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
@@ -49,21 +49,29 @@ class Stage1:
 
     def records(
         self,
-        note_text: str,
-        chunks: Iterable[tuple[str, str]],
+        note_id: str,
+        note: str,
+        spans: Iterable[tuple[int, int]],
         excluded_terms: frozenset[str] = frozenset(),
         frequencies: Mapping[str, int] | None = None,
     ) -> Iterator[dict[str, Any] | None]:
-        """A record, or None where nothing is left, for each (chunk_id, text) of one note.
+        """A record, or None where nothing is left, for each chunk of one note: `spans` of its cleaned text.
 
+        What a mention asserts is read off the whole note: a heading governs what follows it into the next chunk.
         `excluded_terms` (normalised) never become entities and are not expanded. A term counts as asserted by its best
         mention: present before historical before the rest. With `assertion: leave_out`, no name of a concept that is
         only denied is added. `frequencies`: see `datagen.expansion.expand`.
         """
-        definitions = self._abbreviations.definitions(note_text)
-        chunks = list(chunks)
-        for (chunk_id, text), matches in zip(chunks, self._matcher.find_all([text for _, text in chunks]), strict=True):
-            mentions = list(self._mentions(chunk_id, text, matches, definitions))
+        definitions, context = self._abbreviations.definitions(note), AssertionContext(note)
+        spans = list(spans)
+        texts = [note[start:end] for start, end in spans]
+        for i, (text, matches) in enumerate(zip(texts, self._matcher.find_all(texts), strict=True)):
+            chunk_id, begin = f"{note_id}_{i}", spans[i][0]
+
+            def assertion_of(start: int, end: int, begin: int = begin) -> Assertion:
+                return context.of(begin + start, begin + end)
+
+            mentions = list(self._mentions(chunk_id, text, matches, definitions, assertion_of))
             yield self._record(chunk_id, text, mentions, excluded_terms, frequencies)
 
     def frequencies(self, texts: Sequence[str]) -> Counter[str]:
@@ -71,20 +79,24 @@ class Stage1:
         return Counter(term for found in self._matcher.find_all(texts) for term in {match.term for match in found})
 
     def _mentions(
-        self, chunk_id: str, text: str, matches: list[Match], definitions: list[Definition]
+        self,
+        chunk_id: str,
+        text: str,
+        matches: list[Match],
+        definitions: list[Definition],
+        assertion_of: Callable[[int, int], Assertion],
     ) -> Iterator[_Mention]:
-        context = AssertionContext(text)
         resolved = self._abbreviations.resolve(chunk_id, text, {match.term for match in matches}, definitions)
         full_names = {(found.start, found.end): found.term for found in resolved}
         for (start, end), term in full_names.items():
-            yield _Mention(term, "abbreviation", context.of(start, end), True)
+            yield _Mention(term, "abbreviation", assertion_of(start, end), True)
         for match in matches:
             span = (match.start, match.end)
             meant = concepts_named(self.graph, full_names[span]) if span in full_names else ()
             if meant and set(self.graph.concepts_of(match.term)).isdisjoint(meant):
                 continue  # the graph knows the short form as something else
-            is_clear = bool(meant) or not self.graph.senses(text[match.start : match.end])
-            yield _Mention(match.term, "match", context.of(*span), is_clear)
+            is_open = self._settings.abbreviations.inventory and self.graph.senses(text[match.start : match.end])
+            yield _Mention(match.term, "match", assertion_of(*span), bool(meant) or not is_open)
 
     def _record(
         self,

@@ -17,7 +17,7 @@ def run(settings: MatchEntitiesSettings) -> None:
         "match_entities",
         settings,
         {"stage1": stage1.model_dump(exclude={"abbreviations": {"mined"}})},
-        {"mined": mined} if (mined := stage1.abbreviations.mined) else {},
+        {"abbreviations.mined": mined} if (mined := stage1.abbreviations.mined) else {},
         lambda store, graph, guard, folder: match_entities(store, graph, stage1, guard, folder, Progress()),
     )
 

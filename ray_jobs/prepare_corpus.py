@@ -3,9 +3,9 @@
 from pydantic import BaseModel
 
 from corpus.chunking import ChunkingSettings
-from corpus.prepare import ERRORS_FILE, describe, prepare_corpus, read_errors
+from corpus.errors import describe, warnings
+from corpus.prepare import prepare_corpus
 from corpus.settings import NotesSettings
-from corpus.sources import BROKEN_OFF
 from ray_jobs.job import Folder, main
 from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
@@ -27,9 +27,9 @@ def run(settings: PrepareCorpusSettings) -> None:
         lambda step: prepare_corpus(notes, settings.chunking, step.folder, Progress()),
     )
     if result["bad_rows"]:
-        for broken in (error for error in read_errors(store) if error["reason"] == BROKEN_OFF):
-            print(f"WARNING: {broken['file']} breaks off at row {broken['row']}; what follows it was not read")
-        print(f"bad rows left out (all in {store / ERRORS_FILE}): {describe(store, result['bad_rows'])}")
+        for warning in warnings(store) if notes.format != "text" else ():  # Patients are named by folders there.
+            print(f"WARNING: {warning}")
+        print(f"bad rows left out: {describe(store)}")
 
 
 if __name__ == "__main__":

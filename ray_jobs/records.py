@@ -13,7 +13,7 @@ from datagen.graph.building import build_graph
 from datagen.graph.builtin import BUILTIN_PATH
 from datagen.graph.settings import GraphSettings
 from datagen.guard import Guard, GuardSettings
-from ray_jobs.job import Folder
+from ray_jobs.job import Folder, require
 from ray_jobs.steps import Step, package_data, run_step
 
 MERGE_REPORT = "merge.json"
@@ -41,6 +41,9 @@ def run_record_step(
 
     `own` are the job's further settings that change the records, `files` what it reads beside store and graph.
     """
+    named = {key.replace(".", "__"): path for key, path in {**settings.guard.files(), **files}.items()}
+    sources = {f"graph__sources__{i}__path": source.path for i, source in enumerate(settings.graph.sources)}
+    require(store__path=settings.store.path, **named, **sources)
     graph = _built_graph(settings)
     run_step(
         name,

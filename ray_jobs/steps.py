@@ -67,7 +67,9 @@ def run_step(
     scratch.mkdir(exist_ok=True)
     result = work(Step(aside, scratch))
     manifest = {"step": name, "fingerprint": fingerprint, "result": result}
-    (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    whole = aside / f"{MANIFEST}.new"
+    whole.write_text(json.dumps(manifest, indent=2) + "\n")
+    whole.replace(aside / MANIFEST)
     _replace(aside, output)
     shutil.rmtree(scratch)
     print(f"{name}: {_counts(result)} in {time.monotonic() - begun:.0f} s, written to {output}", flush=True)
@@ -75,10 +77,10 @@ def run_step(
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a finished step, or None where there is none."""
+    """The manifest of a finished step, or None where there is no whole one."""
     try:
         return json.loads((folder / MANIFEST).read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
 
 

@@ -14,11 +14,12 @@ Opening maps the files and reads nothing else, so it takes milliseconds whatever
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import marisa_trie
+import numpy as np
 import pyarrow as pa
 
 from datagen.graph.tables import SCOPES
@@ -42,6 +43,10 @@ class _Lists:
 
     def __getitem__(self, row: int) -> list[int]:
         return self._values[self._offsets[row] : self._offsets[row + 1]].tolist()
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and value of every entry."""
+        return np.repeat(np.arange(len(self._offsets) - 1), np.diff(self._offsets)), self._values
 
 
 class Sense(NamedTuple):
@@ -93,10 +98,6 @@ class BuiltGraph:
     def __contains__(self, concept: str) -> bool:
         return concept in self._concepts
 
-    def concepts(self) -> list[str]:
-        """The ids of all concepts."""
-        return list(self._concepts)
-
     def concepts_of(self, term: str) -> tuple[str, ...]:
         """The concepts that the term may name, those it names most closely first; none for an unknown term."""
         key = self._terms.get(normalise(term))
@@ -140,6 +141,17 @@ class BuiltGraph:
     def ancestors(self, concept: str) -> tuple[str, ...]:
         """All concepts up the is_a hierarchy, nearest first, without the concept itself."""
         return self._ids(list(self._ancestor_keys(self._concepts[concept])))
+
+    def narrower(self, concepts: Iterable[str]) -> set[str]:
+        """These concepts and all below them in the is_a hierarchy."""
+        below = np.zeros(len(self._concepts), bool)
+        below[[self._concepts[concept] for concept in concepts]] = True
+        children, parents = self._parents.pairs()
+        known = 0
+        while (found := int(below.sum())) > known:
+            known = found
+            below[children[below[parents]]] = True
+        return set(self._ids(np.flatnonzero(below).tolist()))
 
     def related(self, concept: str) -> tuple[str, ...]:
         """The tails of the relations whose head is the concept, each once."""

@@ -4,7 +4,8 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import marisa_trie
@@ -58,7 +59,7 @@ def _write(graph: KnowledgeGraph, folder: Path) -> dict[str, int]:
     concept = np.concatenate([own_key, keys(graph.terms["concept_id"])])
     scope = pc.index_in(graph.terms["scope"], value_set=pa.array(CLOSENESS)).to_numpy()
     closeness = np.concatenate([np.zeros(len(preferred)), scope]).astype(np.int8)
-    folded = _write_folded(folder, terms, term, closeness, _values(preferred, others))
+    folded = _write_folded(folder, lambda: _values(preferred, others), term, closeness)
     named = term >= 0
     term, concept, closeness = term[named], concept[named], closeness[named]
     closest = _closest_of_each_pair(term, concept, closeness)
@@ -84,39 +85,43 @@ def _write(graph: KnowledgeGraph, folder: Path) -> dict[str, int]:
     return {
         "terms": len(terms),
         "concepts": len(concepts),
-        "longest_term": max(map(len, terms.iterkeys())),
+        "longest_term": max(map(len, terms.iterkeys()), default=0),
         "longest_folded": max(map(len, folded.iterkeys()), default=0),
     }
 
 
 def _write_folded(
-    folder: Path, terms: marisa_trie.Trie, term: np.ndarray, closeness: np.ndarray, written: Iterator[str]
+    folder: Path, names: Callable[[], Iterator[str]], term: np.ndarray, closeness: np.ndarray
 ) -> marisa_trie.Trie:
-    """Folded forms (`datagen.graph.folding`), each with the term that it stands for.
+    """Folded forms (`datagen.graph.folding`) of all names, each with the term that it stands for.
 
-    Of the terms that fold alike it stands for one that is not only written in capitals, the closest, the shortest.
+    Of the terms that fold alike it stands for one that is not only written in capitals, the closest, the shortest. A
+    name is folded as written and in lower case: a text may write "MELAS syndrome" or "melas syndrome".
     """
-    in_capitals = np.fromiter((is_short_form(name) for name in written), bool, len(term))
-    capitals_only, closest = np.ones(len(terms), bool), np.full(len(terms), len(CLOSENESS), np.int8)
-    named = term >= 0
-    capitals_only[term[named & ~in_capitals]] = False
-    np.minimum.at(closest, term[named], closeness[named])
-    lengths = np.fromiter((len(terms.restore_key(key)) for key in range(len(terms))), np.int32, len(terms))
 
-    def forms() -> Iterator[str]:
-        for key in range(len(terms)):
-            name = terms.restore_key(key)
-            yield "" if _NOTATION.search(name) else name if capitals_only[key] else fold(name)
+    def forms() -> Iterator[tuple[int, str]]:
+        for row, name in enumerate(names()):
+            if _NOTATION.search(name):
+                continue
+            written = [name.lower()] if is_short_form(name) else {fold(name): None, fold(name.lower()): None}
+            yield from ((row, form) for form in written if form)
 
-    folded = write_term_index(folder, "folded", forms())
-    form = np.fromiter((folded.get(form, -1) for form in forms()), np.int32, len(terms))
-    order = np.lexsort((lengths, closest, capitals_only, form))
-    order = order[form[order] >= 0]
-    first = order[np.unique(form[order], return_index=True)[1]]
+    in_capitals = np.fromiter(map(is_short_form, names()), bool, len(term))
+    capitals_only = np.ones(int(term.max(initial=-1)) + 1, bool)
+    capitals_only[term[(term >= 0) & ~in_capitals]] = False
+    lengths = np.fromiter(map(len, names()), np.int32, len(term))
+    folded = write_term_index(folder, "folded", (form for _, form in forms()))
+    keys, rows = array("i"), array("i")
+    for row, form in forms():
+        keys.append(folded[form])
+        rows.append(row)
+    key, row_of_form = np.array(keys, np.int32), np.array(rows, np.int32)
+    in_order = np.lexsort((lengths[row_of_form], closeness[row_of_form], capitals_only[term[row_of_form]], key))
+    term_of_form = term[row_of_form[in_order[np.unique(key[in_order], return_index=True)[1]]]]
     _save(
         folder / "folded.arrow",
-        term=pa.array(first, pa.int32()),
-        capitals_only=pa.array(capitals_only[first].astype(np.uint8)),
+        term=pa.array(term_of_form, pa.int32()),
+        capitals_only=pa.array(capitals_only[term_of_form].astype(np.uint8)),
     )
     return folded
 

@@ -50,7 +50,7 @@ class TermIndex:
         """The spans of the terms in a lower-cased text: at each place the longest that ends at a boundary.
 
         Scanning goes on behind it. `accepts(start, end)` may refuse a term where it stands; then the next longest
-        counts.
+        counts, of terms with white space in them.
         """
         pieces = find_pieces(text)
         within, goes_on = in_bitmap(self._single, pieces.heads), in_bitmap(self._pair, pieces.pairs)

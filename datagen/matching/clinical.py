@@ -1,13 +1,15 @@
 """Longest match as clinicians write: plurals, hyphens and apostrophes do not matter, identifiers and doses never match.
 
 Text and terms meet in their folded form (`datagen.graph.folding`); the words of one match may have a space, a line
-break, a hyphen, an apostrophe or a slash between them. Left out are
+break, a hyphen, an apostrophe or a slash between them, and other marks where the term is written with them ("E. coli",
+"diabetes mellitus, type 2"). Left out are
 
 - terms without a letter, of one character, or on the list of ambiguous terms (`ambiguous_terms.txt`: words of everyday
   language that some vocabulary also lists as a name),
 - terms that are only ever written in capitals (ALL, for acute lymphoblastic leukemia) where the text does not write
   them so, or writes everything so, and those of two letters that no source calls an abbreviation,
-- short terms inside a longer expression ("MS-DRG", "mg/dl") or after a number, where they are units ("5 mg", "2 L").
+- what is part of an address, a file name or an identifier; short terms inside any longer expression ("MS-DRG",
+  "mg/dl") or after a number, where they are units ("5 mg", "2 L").
 """
 
 import re
@@ -17,17 +19,23 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate, chain
 
-from datagen.graph.artefact import BuiltGraph
+from datagen.graph.artefact import BuiltGraph, normalise
 from datagen.graph.folding import POSSESSIVE, WORD, fold_word
 from datagen.matching.base import Match, Matcher, by_text
 
 _PARTS = re.compile(rf"({WORD.pattern})")
-_TIES = frozenset("-/_@#")
+_SOFT = {"", "-", "'", "’", "/"}
+"""What may stand between two words of a term that is not written so; other marks only where the term has them."""
+_HARD = re.compile(r"[.,()+:&]{1,2}")
+_TIES = frozenset("-/_@#?=&\\.:")
 """Between two words, without a space, they make one expression of both."""
+_IDENTIFIER = re.compile(r"@|://|_|www\.|\.(?:com|org|net|edu|pdf|docx?|txt)\b")
 _SHORT_WORD, _UNIT, _TOO_SHORT = 4, 3, 2
 _SHOUTING = 0.6
 """Share of capitals among the letters above which capitals say nothing."""
 _BETWEEN_TEXTS = "\n\n"
+_EXPRESSION = 60
+"""Characters around a match in which the rest of its expression is looked for."""
 _MOST_REMEMBERED = 500_000
 
 
@@ -45,7 +53,10 @@ class _Joints(dict[str, str]):
     """What stands between two words -> a space where one term may go over it, else a line break, which ends it."""
 
     def __missing__(self, gap: str) -> str:
-        joint = self[gap] = " " if gap.strip() in ("", "-", "'", "’", "/") and gap.count("\n") < 2 else "\n"
+        if len(self) > _MOST_REMEMBERED:
+            self.clear()
+        goes_on = gap.count("\n") < 2 and all(map(_is_joint, gap.split()))
+        joint = self[gap] = " " if goes_on else "\n"
         return joint
 
 
@@ -98,16 +109,36 @@ class ClinicalMatcher(Matcher):
                 sum(map(str.isupper, joined[start:end])) < 2 or is_shouting(bisect_right(text_ends, start))
             ):
                 return False
-            if end - start <= _SHORT_WORD:
-                number_before = first > 0 and words[first - 1].isdigit() and gaps[first - 1] in (" ", "-")
-                if _is_tied(joined, start, end) or (number_before and end - start <= _UNIT):
+            if _is_tied(joined, start, end) and (end - start <= _SHORT_WORD or _is_identifier(joined, start, end)):
+                return False
+            if end - start <= _UNIT and first > 0 and words[first - 1].isdigit() and gaps[first - 1] in (" ", "-"):
+                return False
+            if any(_is_hard(words[i], gaps[i]) for i in range(first, last)):
+                verbatim = self._verbatim(joined, start, end)
+                if verbatim is None:
                     return False
+                term = verbatim
             matches.append(Match(start, end, term))
             return True
 
         for _ in self.graph.folded_terms.scan(folded, accepts):
             pass
         return by_text(matches, texts, _BETWEEN_TEXTS)
+
+    def _verbatim(self, text: str, start: int, end: int) -> str | None:
+        """The term that stands at `start:end` as it is written, a closing mark or two of its own included."""
+        written = (normalise(text[start : end + further]) for further in range(3))
+        return next((term for term in written if term in self.graph.terms.trie), None)
+
+
+def _is_joint(mark: str) -> bool:
+    return mark in _SOFT or _HARD.fullmatch(mark) is not None
+
+
+def _is_hard(word: str, gap: str) -> bool:
+    """Whether a mark stands behind a word that only a term written so may go over; an initial's dot is none."""
+    mark = gap.strip()
+    return mark not in _SOFT and not (mark == "." and len(word) == 1)
 
 
 def _is_tied(text: str, start: int, end: int) -> bool:
@@ -116,6 +147,15 @@ def _is_tied(text: str, start: int, end: int) -> bool:
     return (len(after) == 2 and after[0] in _TIES and after[1].isalnum()) or (
         len(before) == 2 and before[1] in _TIES and before[0].isalnum()
     )
+
+
+def _is_identifier(text: str, start: int, end: int) -> bool:
+    """Whether a match is part of an address, a file name or a number: `asthma@clinic.org`, `asthma-12345`, `21.5`."""
+    before, after = text[max(0, start - _EXPRESSION) : start].split(), text[end : end + _EXPRESSION].split()
+    head = before[-1] if before and not text[start - 1].isspace() else ""
+    tail = after[0] if after and not text[end].isspace() else ""
+    follows_a_number = text[end - 1].isdigit() and re.match(r"\.\d", tail) is not None
+    return bool(follows_a_number or re.match(r"-\d{3}", tail) or _IDENTIFIER.search(head) or _IDENTIFIER.search(tail))
 
 
 def _is_shouting(text: str) -> bool:

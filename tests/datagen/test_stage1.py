@@ -41,7 +41,9 @@ PUBLISHED = {"matching": {"profile": "drehr"}, "abbreviations": {"definitions": 
 
 def record_of(graph, text, excluded=frozenset(), note=None, frequencies=None, **settings):
     stage1 = Stage1(graph, Stage1Settings.model_validate(settings or PUBLISHED))
-    (record,) = stage1.records(note or text, [("n_0", text)], excluded, frequencies)
+    note = note or text
+    begin = note.index(text)
+    (record,) = stage1.records("n", note, [(begin, begin + len(text))], excluded, frequencies)
     return record
 
 
@@ -149,3 +151,17 @@ def test_the_settings_of_stage_1_come_out_of_a_jobs(graph):
     settings = stage1_settings(Job(assertion="keep", matching=MatchingSettings(profile="drehr")))
     assert type(settings) is Stage1Settings
     assert (settings.assertion, settings.matching.profile) == ("keep", "drehr")
+
+
+def test_a_heading_governs_what_follows_it_into_the_next_chunk(graph):
+    note = "Family History: many words about relatives, then pneumonia. HISTORY: gout."
+    stage1 = Stage1(graph, Stage1Settings.model_validate(PUBLISHED))
+    cut = note.index("then")
+    first, second = stage1.records("n", note, [(0, cut), (cut, len(note))])
+    assert first is None
+    assert (second["idx"], second["entities"]) == ("n_1", ["gout"])
+
+
+def test_without_the_inventory_a_short_form_is_expanded_as_the_graph_says(graph):
+    assert "pneumonia" in record_of(graph, "PNA", **PUBLISHED)["entities"]
+    assert "gout" in record_of(graph, "Gout", **PUBLISHED)["entities"]

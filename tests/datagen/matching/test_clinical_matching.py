@@ -70,6 +70,62 @@ def test_short_terms_do_not_match_inside_expressions_or_as_units(text):
     assert found(text, "ms", "mg") == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://x.org/asthma/anemia?id=fever",
+        "scan_asthma_2020.pdf",
+        "asthma@clinic.org",
+        "MRN asthma-12345",
+        "www.asthma.org",
+        "asthma.pdf",
+    ],
+)
+def test_addresses_file_names_and_identifiers_do_not_match(text):
+    assert found(text, "asthma", "anemia", "fever") == []
+
+
+def test_a_number_that_goes_on_is_another_number():
+    assert found("trisomy 21.5", "trisomy 21") == []
+    assert found("trisomy 21. Next", "trisomy 21") == ["trisomy 21"]
+
+
+def test_what_is_tied_to_a_long_word_is_no_identifier():
+    assert found("post-asthma COVID-19-pneumonia; fever/asthma", "asthma", "pneumonia") == [
+        "asthma",
+        "pneumonia",
+        "asthma",
+    ]
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        "E. coli infection",
+        "C. difficile colitis",
+        "St. John's wort",
+        "diabetes mellitus, type 2",
+        "hemorrhoids (internal)",
+        "Heart failure, not otherwise specified",
+    ],
+)
+def test_terms_with_marks_match_as_they_are_written(term):
+    assert found(f"known {term}, treated", term) == [term.lower()]
+
+
+def test_an_initials_dot_may_stand_where_the_term_has_none():
+    assert found("E. coli infections", "E coli infection") == ["e coli infection"]
+
+
+def test_a_term_without_marks_does_not_go_over_them():
+    assert found("kidney. Injury and chest, pain (burning)", "kidney injury", "chest pain", "pain burning") == []
+
+
+@pytest.mark.parametrize("text", ["seen for MELAS syndrome", "seen for melas syndrome", "Melas Syndrome"])
+def test_an_abbreviation_within_a_term_matches_in_either_case(text):
+    assert found(text, "MELAS syndrome") == ["melas syndrome"]
+
+
 def test_short_terms_match_as_words_of_their_own():
     assert found("known ms, stable", "ms") == ["ms"]
     assert found("4 seizures, ms since 1999", "ms", "seizure") == ["seizure", "ms"]
