@@ -8,7 +8,6 @@ stand in the proportion of BIOS 2022: 4.1M concepts, 7.4M terms, 7.3M relations.
 """
 
 import argparse
-import gzip
 import json
 import multiprocessing
 import random
@@ -22,9 +21,9 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
+from benchmarks.open_data import DATA, open_notes, open_ontologies
 from datagen.graph.artefact import BuiltGraph
 from datagen.graph.building import build_graph
-from datagen.graph.settings import GraphSettings, GraphSource
 from datagen.graph.tables import CONCEPTS_SCHEMA, IS_A_SCHEMA, RELATIONS_SCHEMA, TERMS_SCHEMA, KnowledgeGraph
 from datagen.matching import MatchingSettings, make_matcher
 
@@ -93,15 +92,12 @@ def match(folder: Path, notes: list[str], barrier: Barrier, results: Any) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--concepts", type=int, default=BIOS_2022)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
-    with gzip.open(arguments.data / "notes" / "notes.jsonl.gz", "rt", encoding="utf-8") as lines:
-        notes = [json.loads(line)["text"] for line in lines]
+    notes = [row["text"] for row in open_notes(arguments.data)]
     megabytes = sum(len(note.encode()) for note in notes) / 1e6
-    kg = arguments.data / "kg"
-    sources = [GraphSource(format="obo", path=kg / name) for name in ("doid.obo.gz", "symp.obo.gz", "hp.json.gz")]
-    real, _ = GraphSettings(sources=sources).read()
-    words = list({word: None for term in real.terms["term"].to_pylist() for word in term.lower().split()})
+    real = open_ontologies(arguments.data).terms["term"].to_pylist()
+    words = list({word: None for term in real for word in term.lower().split()})
     random.Random(SEED).shuffle(words)
 
     with tempfile.TemporaryDirectory() as temporary:

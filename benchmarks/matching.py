@@ -10,7 +10,6 @@ profile `clinical` is meant to).
 
 import argparse
 import gc
-import gzip
 import json
 import tempfile
 import time
@@ -19,9 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.open_data import DATA, open_notes, open_ontologies
 from datagen.graph.artefact import BuiltGraph
 from datagen.graph.building import build_graph
-from datagen.graph.settings import GraphSettings, GraphSource
 from datagen.matching import MatchingSettings, make_matcher
 
 ENDS = frozenset("_~(^+\"#%:?`>$@*[]!&,{;.|}'<\\=)/")
@@ -62,17 +61,13 @@ def published_matcher(terms: list[str]) -> Callable[[str], Found]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--profile", choices=["drehr", "clinical"], default="drehr")
     arguments = parser.parse_args()
-    with gzip.open(arguments.data / "notes" / "notes.jsonl.gz", "rt", encoding="utf-8") as lines:
-        notes = [json.loads(line)["text"] for line in lines]
+    notes = [row["text"] for row in open_notes(arguments.data)]
     megabytes = sum(len(note.encode()) for note in notes) / 1e6
-    kg = arguments.data / "kg"
-    sources = [GraphSource(format="obo", path=kg / name) for name in ("doid.obo.gz", "symp.obo.gz", "hp.json.gz")]
     with tempfile.TemporaryDirectory() as folder:
-        merged, _ = GraphSettings(sources=sources).read()
-        build_graph(merged, Path(folder) / "graph")
+        build_graph(open_ontologies(arguments.data), Path(folder) / "graph")
         graph = BuiltGraph.open(Path(folder) / "graph")
         published = published_matcher(list(graph.terms.trie))
         matcher = make_matcher(MatchingSettings(profile=arguments.profile), graph)

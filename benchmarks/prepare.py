@@ -8,7 +8,6 @@ not count. The last line is JSON.
 """
 
 import argparse
-import gzip
 import json
 import multiprocessing
 import os
@@ -17,13 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.open_data import DATA, open_notes, open_ontologies
 from corpus.chunking import ChunkingSettings
 from corpus.prepare import prepare_corpus
 from corpus.settings import NotesSettings
 from corpus.store import Store
 from datagen.graph.artefact import BuiltGraph
 from datagen.graph.building import build_graph
-from datagen.graph.settings import GraphSettings
 from datagen.guard import Guard, GuardSettings
 from datagen.record_files import match_entities
 from datagen.stage1 import Stage1Settings
@@ -32,8 +31,7 @@ from ray_jobs.job import ray_session
 
 def write_copies(data: Path, copies: int, notes: Path) -> None:
     """The open notes `copies` times, a file each, with ids of their own."""
-    with gzip.open(data / "notes" / "notes.jsonl.gz", "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+    rows = open_notes(data)
     notes.mkdir()
     for copy in range(copies):
         with (notes / f"{copy}.jsonl").open("w") as out:
@@ -59,18 +57,15 @@ def run(cores: int, notes: Path, graph: Path, folder: Path, results: Any) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copies", type=int, default=4)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
-    kg = arguments.data / "kg"
-    files = ("doid.obo.gz", "hp.json.gz", "symp.obo.gz")
-    settings = GraphSettings.model_validate({"sources": [{"format": "obo", "path": kg / name} for name in files]})
     spawn = multiprocessing.get_context("spawn")
     seconds: dict[int, float] = {}
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         notes, graph = Path(temporary) / "notes", Path(temporary) / "graph"
         write_copies(arguments.data, arguments.copies, notes)
-        build_graph(settings.read()[0], graph)
+        build_graph(open_ontologies(arguments.data), graph)
         for cores in (1, 2):
             results = spawn.Queue()
             process = spawn.Process(target=run, args=(cores, notes, graph, Path(temporary) / f"on{cores}", results))
