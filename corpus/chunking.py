@@ -107,7 +107,7 @@ def chunk_note(text: str, settings: ChunkingSettings) -> Iterator[ChunkSpan]:
 
 
 def windows(text: str, settings: ChunkingSettings) -> Iterator[tuple[int, int]]:
-    """Spans of the windows in a cleaned text. A piece between two spaces may hold no word or several where it holds tabs."""
+    """Spans of the windows of a cleaned text. A piece between two spaces may hold no word, or several between tabs."""
     pieces = [match.span() for match in re.finditer("[^ ]+", text)]
     words = [len(text[start:end].split()) for start, end in pieces]
     first = total = 0

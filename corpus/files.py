@@ -82,7 +82,7 @@ def find_files(path: str, names: Sequence[str]) -> list[NoteFile]:
     """The files that `path` stands for, sorted: a file, what a glob matches, or what of a folder matches `names`.
 
     A folder is searched with all below it, save what begins with `.` or `_`. Raises FileNotFoundError naming the path
-    when there is none or they cannot be opened.
+    when there is none or one of them cannot be opened.
     """
     shown = _without_secrets(path)
     try:
@@ -100,12 +100,12 @@ def find_files(path: str, names: Sequence[str]) -> list[NoteFile]:
         files = sorted((_note_file(each, root, filesystem, scheme) for each in found), key=lambda file: file.path)
         # What an object store lists, one opening proves the right to read.
         for file in files if isinstance(filesystem, fs.LocalFileSystem) else files[:1]:
-            shown = file.name
             filesystem.open_input_stream(file.path, compression=None).close()
     except pa.ArrowInvalid:
         raise FileNotFoundError(f"{shown}: not a path or URL that pyarrow.fs opens") from None
     except OSError as error:
-        raise FileNotFoundError(f"{shown}: cannot be opened ({error})") from None
+        reason = os.strerror(error.errno) if error.errno else error  # The whole error names a file, maybe a patient.
+        raise FileNotFoundError(f"{shown}: it, or a file in it, cannot be opened ({reason})") from None
     if not files:
         raise FileNotFoundError(f"{shown}: no such file or folder, or nothing in it that is named {', '.join(names)}")
     return files

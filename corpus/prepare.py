@@ -4,7 +4,6 @@ Ray workers read and chunk; rows are staged until the last one is checked, and e
 Nothing is held in memory that grows with the notes, save what `corpus.staging` says.
 """
 
-import json
 import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,16 +15,15 @@ import pyarrow.compute as pc
 import ray
 
 from corpus.chunking import ChunkingSettings, chunk_note
+from corpus.errors import refuse, write_errors
 from corpus.files import NoteFile
-from corpus.reading import BATCH_ROWS, UNREADABLE, read_notes
+from corpus.reading import BATCH_ROWS, read_notes
 from corpus.settings import NotesSettings
 from corpus.staging import Staging
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, bucket_of
 
 Progress = Callable[[str, int, int | None], None]
-
-ERRORS_FILE = "errors.jsonl"
 
 TASK_BYTES = 1 << 26
 TASK_FILES = 1000
@@ -44,8 +42,7 @@ def prepare_corpus(
     """Write the store into `folder`; the counts of notes, chunks, bad rows and rows left out by reason.
 
     `progress(name, done, total)` is told of rows read and notes chunked. Raises FileNotFoundError when there are no
-    files; ValueError when no row is good, more than `max_bad_share` are bad or a file cannot be read to its end; the
-    first bad rows are named.
+    files; ValueError when too much is bad (`corpus.errors.refuse`).
     """
     files = notes.files()
     staging_path = folder / "staging.parquet"
@@ -54,8 +51,8 @@ def prepare_corpus(
         staging.add(table)
         progress("rows read", len(table), None)
     good, bad = staging.finish()
-    _write_errors(bad, files, folder / ERRORS_FILE)
-    _refuse_bad(bad, good, notes.max_bad_share, folder)
+    write_errors(bad, files, folder)
+    refuse(folder, good, staging.left_out, files, notes.max_bad_share)
 
     store = Store(folder)
     store.write_notes(staging.good())
@@ -63,22 +60,6 @@ def prepare_corpus(
     store.write_chunks(_chunks(store, chunking, progress, total=good), chunking)
     left_out = {f"left_out_as_{reason}": count for reason, count in sorted(staging.left_out.items())}
     return {"notes": good, "chunks": store.chunks().count_rows(), "bad_rows": len(bad), **left_out}
-
-
-def read_errors(store: Path) -> Iterator[dict[str, Any]]:
-    """The error table of a store: file, row, reason and column of each bad row, by file and row."""
-    with (store / ERRORS_FILE).open() as lines:
-        yield from map(json.loads, lines)
-
-
-def describe(store: Path, total: int, most: int = 5) -> str:
-    """The first of `total` bad rows by file, row and reason, for a person to look up."""
-    lines = [
-        f"{e['file']} row {e['row']}: {e['reason']}" + (f" ({e['column']})" if e["column"] else "")
-        for _, e in zip(range(most), read_errors(store), strict=False)
-    ]
-    more = [f"and {total - most} more"] if total > most else []
-    return "; ".join(lines + more)
 
 
 def _read(files: list[NoteFile], notes: NotesSettings) -> ray.data.Dataset:
@@ -103,26 +84,6 @@ def _tasks(files: list[NoteFile]) -> Iterator[list[tuple[int, NoteFile]]]:
 
 def _read_task(batch: pa.Table, notes: NotesSettings) -> Iterator[pa.Table]:
     return read_notes(pickle.loads(batch["files"][0].as_py()), notes)
-
-
-def _write_errors(bad: pa.Table, files: list[NoteFile], path: Path) -> None:
-    with path.open("w") as lines:
-        for batch in bad.to_batches(max_chunksize=BATCH_ROWS):
-            for row in batch.to_pylist():
-                lines.write(json.dumps({**row, "file": files[row["file"]].name}) + "\n")
-
-
-def _refuse_bad(bad: pa.Table, good: int, max_bad_share: float, folder: Path) -> None:
-    total = good + len(bad)
-    if unreadable := next((e for e in read_errors(folder) if e["reason"] == UNREADABLE), None):
-        raise ValueError(f"{unreadable['file']} cannot be read from row {unreadable['row']} on; run the job again")
-    if good == 0:
-        raise ValueError(f"no note could be read: {describe(folder, total) or 'the files hold no rows'}")
-    if len(bad) > max_bad_share * total:
-        raise ValueError(
-            f"{len(bad)} of {total} rows are bad, more than notes.max_bad_share={max_bad_share}: "
-            f"{describe(folder, len(bad))}"
-        )
 
 
 def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total: int) -> Iterator[pa.RecordBatch]:

@@ -6,13 +6,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpus.files import NoteFile
+from corpus.files import BREAKING_OFF, NoteFile
 from corpus.notes import parse_note
 from corpus.settings import NotesSettings
 from corpus.sources import BadRow, LeftOut, NoteSource
+from corpus.sources.base import Row
 from corpus.tables import NOTE_SCHEMA
 
 BATCH_ROWS = 1000
+
+BROKEN_OFF = "truncated_or_corrupt_file"
+"""The reason code of a file that breaks off: rows before it are good, how many would follow is unknown."""
 
 UNREADABLE = "unreadable_file"
 """The reason code of a file that cannot be read any further though it is whole: another try may succeed."""
@@ -36,7 +40,7 @@ def read_notes(files: Iterable[tuple[int, NoteFile]], notes: NotesSettings) -> I
     rows: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
     for number, file in files:
-        for place, row in _rows(file, notes.source()):
+        for place, row in file_rows(file, notes.source()):
             if isinstance(row, LeftOut):
                 left_out[row.reason] += 1
                 continue
@@ -50,10 +54,13 @@ def read_notes(files: Iterable[tuple[int, NoteFile]], notes: NotesSettings) -> I
     yield pa.Table.from_pylist(rows, schema=READ_SCHEMA)
 
 
-def _rows(file: NoteFile, source: NoteSource) -> Iterator[tuple[int, dict[str, Any] | BadRow | LeftOut]]:
+def file_rows(file: NoteFile, source: NoteSource) -> Iterator[tuple[int, Row]]:
+    """The numbered rows of a file; the last says where reading ended early, at row 0 when there was none before."""
     number = 0
     try:
         for number, row in source.rows(file):
             yield number, row
+    except BREAKING_OFF:
+        yield number and number + 1, BadRow(BROKEN_OFF)
     except OSError:
         yield number + 1, BadRow(UNREADABLE)

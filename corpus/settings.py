@@ -18,7 +18,8 @@ class NotesSettings(BaseModel):
     selection: Literal["all", "first_discharge_summary"] = "all"
     """Of `mimic3`: every note, or one an admission as DR.EHR and CliniQ take them, named by its HADM_ID."""
     max_bad_share: float = Field(default=0.5, ge=0, le=1)
-    """Bad rows are set aside in an error table; above this share of all rows the job fails instead."""
+    """Bad rows are set aside in an error table; above this share of the rows, or with more than this share of the
+    files' bytes in files of which nothing could be read, the job fails instead."""
 
     @model_validator(mode="after")
     def _selection_fits_the_format(self) -> "NotesSettings":

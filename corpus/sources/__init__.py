@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from corpus.sources.base import BROKEN_OFF, BadRow, LeftOut, NoteSource
+from corpus.sources.base import BadRow, LeftOut, NoteSource
 from corpus.sources.fhir import FhirSource
 from corpus.sources.jsonl import JsonlSource
 from corpus.sources.mimic3 import Mimic3Source
@@ -23,4 +23,4 @@ SOURCES: dict[Format, type[NoteSource]] = {
     "text": TextSource,
 }
 
-__all__ = ["BROKEN_OFF", "SOURCES", "BadRow", "Format", "LeftOut", "NoteSource"]
+__all__ = ["SOURCES", "BadRow", "Format", "LeftOut", "NoteSource"]

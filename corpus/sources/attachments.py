@@ -1,6 +1,7 @@
 """The text of a FHIR document: its attachments hold it in one or several formats, in place or elsewhere."""
 
 import base64
+import errno
 import re
 from array import array
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import xxhash
 from inscriptis import get_text
 
-from corpus.files import NoteFile
+from corpus.files import BREAKING_OFF, NoteFile
 from corpus.sources.base import BadRow
 from corpus.sources.lines import parse_line
 
@@ -23,6 +24,7 @@ _FORMATS = ("text/plain", "text/html", "application/xhtml+xml")
 
 _NOT_TEXT = BadRow("attachment_not_text", "text")
 _NOT_FOUND = BadRow("attachment_not_found", "text")
+_NOT_READABLE = BadRow("attachment_not_readable", "text")
 _BINARY = re.compile(r"(?:^|/)Binary/([A-Za-z0-9.-]+)(?:/_history/[^/]+)?$")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 
@@ -58,8 +60,8 @@ def _text(attachment: dict[str, Any], file: NoteFile) -> str | BadRow:
         return _NOT_TEXT
     if data is None:
         found = _fetch(attachment.get("url", ""), file)
-        if found is None:
-            return _NOT_FOUND
+        if isinstance(found, BadRow):
+            return found
         if isinstance(found, bytes):
             return _decode(found, content_type)
         content_type, data = content_type or found.get("contentType", ""), found.get("data", "")
@@ -76,26 +78,31 @@ def _decode(content: bytes, content_type: str) -> str | BadRow:
     named = _CHARSET.search(content_type)
     try:
         text = content.decode(named[1] if named else "utf-8").removeprefix("\ufeff")
-    except LookupError:
-        return BadRow("unknown_charset", "text")
     except UnicodeError:
         return BadRow("not_in_charset", "text")
+    except (LookupError, ValueError):
+        return BadRow("unknown_charset", "text")
     return text if _kind(content_type) == "text/plain" else get_text(text)
 
 
-def _fetch(url: str, file: NoteFile) -> dict[str, Any] | bytes | None:
-    """The Binary resource, or the content of the file, that a url names; None when there is none."""
+def _fetch(url: str, file: NoteFile) -> dict[str, Any] | bytes | BadRow:
+    """The Binary resource, or the content of the file, that a url names."""
     if binary := _BINARY.search(url):
         found = _binaries_beside(file).find(binary[1])
         if found is not None:
             return found
-    if not url or ":" in url:
-        return None
-    sibling = file.sibling(unquote(url))
-    if sibling is None:
-        return None
-    with sibling.open() as stream:
-        return stream.read()
+    try:
+        sibling = file.sibling(unquote(url)) if url and ":" not in url else None
+        if sibling is None:
+            return _NOT_FOUND
+        with sibling.open() as stream:
+            return stream.read()
+    except (ValueError, *BREAKING_OFF):
+        return _NOT_READABLE
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.ENAMETOOLONG):
+            return _NOT_READABLE
+        raise  # Another try may succeed.
 
 
 class _Binaries:
@@ -130,7 +137,7 @@ class _Binaries:
 
 
 def _hash(name: Any) -> int:
-    return xxhash.xxh64_intdigest(str(name).encode())
+    return xxhash.xxh64_intdigest(str(name).encode(errors="surrogatepass"))
 
 
 # A worker reads many documents of one file, and several files of one folder.

@@ -6,10 +6,6 @@ from typing import Any, ClassVar, NamedTuple
 
 from corpus.files import NoteFile
 
-BROKEN_OFF = "truncated_or_corrupt_file"
-"""The reason code of a file that breaks off: rows before it are good, how many would follow is unknown."""
-
-
 REQUIRED = ("note_id", "patient_id", "text")
 """The columns that every note has."""
 
@@ -33,7 +29,8 @@ Row = dict[str, Any] | BadRow | LeftOut
 class NoteSource(ABC):
     """Yields `(row number from 1, row)`; columns are named as in `corpus.tables.NOTE_SCHEMA`.
 
-    A file that breaks off yields a BadRow where it does, so the rows before stay usable.
+    A bad row 0 says why nothing of the file can be read. Where a file breaks off, one of `corpus.files.BREAKING_OFF`
+    is raised after the rows before.
     """
 
     names: ClassVar[tuple[str, ...]]

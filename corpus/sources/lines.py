@@ -4,20 +4,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from corpus.files import BREAKING_OFF, NoteFile
-from corpus.sources.base import BROKEN_OFF, BadRow
+from corpus.files import NoteFile
+from corpus.sources.base import BadRow
 
 
 def json_lines(file: NoteFile) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
     """Each object with its line number; empty lines are skipped."""
-    number = 0
-    try:
-        with file.open() as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield number, parse_line(line)
-    except BREAKING_OFF:
-        yield number + 1, BadRow(BROKEN_OFF)
+    with file.open() as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield number, parse_line(line)
 
 
 def parse_line(line: bytes) -> dict[str, Any] | BadRow:

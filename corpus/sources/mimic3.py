@@ -20,7 +20,9 @@ class Mimic3Source(TableSource):
     also: ClassVar[tuple[str, ...]] = ("iserror",)
 
     def left_out(self, row: dict[str, Any]) -> str | None:
-        return "withdrawn" if row["iserror"] == "1" else None
+        # Exports write the mark as 1, 1.0 or in spaces; none is empty, or zero.
+        mark = str(row["iserror"] or "").strip().lower()
+        return None if mark in ("", "0", "0.0", "nan", "null", "false") else "withdrawn"
 
 
 class Mimic3FirstDischargeSummary(Mimic3Source):

@@ -2,14 +2,15 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.files import BREAKING_OFF, NoteFile
-from corpus.sources.base import BROKEN_OFF, REQUIRED, BadRow, LeftOut, NoteSource, Row
+from corpus.files import NoteFile
+from corpus.sources.base import REQUIRED, BadRow, LeftOut, NoteSource, Row
 
 BATCH_ROWS = 1000
 MAX_FIELD = 1 << 24
@@ -23,7 +24,7 @@ Columns = Mapping[str, tuple[str, ...]]
 
 
 class TableSource(NoteSource):
-    """Column names count in either case; a table without a required column is one bad row."""
+    """Column names count in either case; a table without a required column is bad as a whole."""
 
     columns: ClassVar[Columns]
     also: ClassVar[tuple[str, ...]] = ()
@@ -59,34 +60,39 @@ def _csv_rows(
 ) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
     """RFC 4180 in UTF-8, with or without a byte order mark. The header is row 0."""
     csv.field_size_limit(MAX_FIELD)
-    number = 0
-    try:
-        with file.open() as stream:
-            lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            reader = csv.reader(lines, strict=True)
-            header = [name.strip().lower() for name in next(reader, [])]
-            if missing := _missing(header, required):
-                yield 0, BadRow("missing_column", missing) if all(map(_is_utf8, header)) else BadRow("not_utf8")
-                return
-            while True:
-                number += 1
-                try:
-                    values = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield number, BadRow(BROKEN_OFF if "end of data" in str(error) else "not_csv")
-                    continue
-                if not values:
-                    continue
-                if len(values) != len(header):
-                    yield number, BadRow("wrong_number_of_fields")
-                    continue
+    with file.open() as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        records = _csv_records(lines)
+        first = next(records, [])
+        if isinstance(first, BadRow):
+            yield 0, first
+            return
+        header = [name.strip().lower() for name in first]
+        if missing := _missing(header, required):
+            yield 0, BadRow("missing_column", missing) if all(map(_is_utf8, header)) else BadRow("not_utf8")
+            return
+        for number, values in enumerate(records, 1):
+            if isinstance(values, BadRow):
+                yield number, values
+            elif values and len(values) != len(header):
+                yield number, BadRow("wrong_number_of_fields")
+            elif values:
                 row = {name: value for name, value in zip(header, values, strict=True) if name in wanted}
                 bad = next((name for name, value in row.items() if not _is_utf8(value)), None)
                 yield number, BadRow("not_utf8", bad) if bad else row
-    except BREAKING_OFF:
-        yield number, BadRow(BROKEN_OFF)
+
+
+def _csv_records(lines: Iterable[str]) -> Iterator[list[str] | BadRow]:
+    reader = csv.reader(lines, strict=True)
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "end of data" in str(error):
+                raise EOFError from None
+            yield BadRow("not_csv")
 
 
 def _is_utf8(value: str) -> bool:
@@ -103,18 +109,36 @@ def _is_utf8(value: str) -> bool:
 def _parquet_rows(
     file: NoteFile, wanted: set[str], required: Sequence[Sequence[str]]
 ) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    number = 0
-    try:
-        with file.open_random() as stream:
+    with file.open_random() as stream:
+        try:
             table = pq.ParquetFile(stream, **STREAMING)
             names = {name.lower(): name for name in table.schema_arrow.names}
             if missing := _missing(list(names), required):
                 yield 0, BadRow("missing_column", missing)
                 return
             columns = [name for lower, name in names.items() if lower in wanted]
-            for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, {name.lower(): value for name, value in row.items()}
-    except (pa.ArrowInvalid, OSError):
-        yield number + 1, BadRow(BROKEN_OFF)
+            batches = table.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+            yield from enumerate(chain.from_iterable(map(_python_rows, batches)), 1)
+        except (pa.ArrowException, OSError) as error:
+            raise EOFError from error
+
+
+def _python_rows(batch: pa.RecordBatch) -> list[dict[str, Any] | BadRow]:
+    """The rows, column names in lower case. Arrow holds values that Python cannot: bytes as text, the year 11476."""
+    batch = batch.rename_columns([name.lower() for name in batch.schema.names])
+    try:
+        return batch.to_pylist()
+    except (ValueError, OverflowError):
+        return [_python_row(batch.slice(i, 1)) for i in range(len(batch))]
+
+
+def _python_row(row: pa.RecordBatch) -> dict[str, Any] | BadRow:
+    values: dict[str, Any] = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            values[name] = column[0].as_py()
+        except UnicodeDecodeError:
+            return BadRow("not_utf8", name)
+        except (ValueError, OverflowError):
+            return BadRow("out_of_range", name)
+    return values

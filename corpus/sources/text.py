@@ -1,9 +1,9 @@
-"""A folder of UTF-8 text files, `<patient_id>/<note_id>.txt`; one that lies in no such folder is its own patient."""
+"""A folder of UTF-8 text files, `<patient_id>/<name>.txt`; one that lies in no such folder is its own patient."""
 
 from collections.abc import Iterator
 
-from corpus.files import BREAKING_OFF, NoteFile
-from corpus.sources.base import BROKEN_OFF, BadRow, NoteSource, Row
+from corpus.files import NoteFile
+from corpus.sources.base import BadRow, NoteSource, Row
 
 
 class TextSource(NoteSource):
@@ -11,13 +11,13 @@ class TextSource(NoteSource):
 
     def rows(self, file: NoteFile) -> Iterator[tuple[int, Row]]:
         relative = file.relative()
-        note_id = relative.name.removesuffix(".gz").removesuffix(".txt")
+        patient, name = relative.parent.name, relative.name.removesuffix(".gz").removesuffix(".txt")
         try:
             with file.open() as stream:
                 text = stream.read().decode("utf-8-sig")
-        except BREAKING_OFF:
-            yield 1, BadRow(BROKEN_OFF)
         except UnicodeDecodeError:
             yield 1, BadRow("not_utf8", "text")
         else:
-            yield 1, {"note_id": note_id, "patient_id": relative.parent.name or note_id, "text": text}
+            # Every patient may have a discharge.txt.
+            note_id = f"{patient}_{name}" if patient else name
+            yield 1, {"note_id": note_id, "patient_id": patient or name, "text": text}

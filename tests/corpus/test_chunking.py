@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from corpus.chunking import ChunkingSettings, Cleaned, chunk_note
 
 PROFILES = pytest.mark.parametrize("profile", ["drehr", "cliniq"])
-NOTE_TEXT = st.text(alphabet=" \n\t\rab1.,-_[]*=é\xa0", max_size=300)
+NOTE_TEXT = st.text(alphabet=" \n\t\r\x0c\u2028ab1.,-_[]*=é\xa0", max_size=300)
 
 
 def published_drehr(text):
@@ -107,6 +107,12 @@ def test_de_identification_marks_do_not_shift_the_highlight(profile, expected):
 def test_a_mark_that_runs_over_a_line_stays_as_in_the_published_code():
     (span,) = chunk_note("at [**Hospital\n18**] today", ChunkingSettings())
     assert span.text == "at [ Hospital 18 ] today"
+
+
+@PROFILES
+def test_brackets_that_are_never_closed_are_searched_once(profile):
+    many = "[ " * 500_000  # hours, if the rest of the line were searched from each of them
+    assert Cleaned(f"{many}\n[**Name**] seen", profile).text == f"{many} seen".replace("  ", " ")
 
 
 def test_a_note_that_cleans_to_nothing_has_no_chunk():

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus.chunking import ChunkingSettings
-from corpus.prepare import NotesSettings, prepare_corpus, read_errors
+from corpus.errors import read_errors
+from corpus.prepare import NotesSettings, prepare_corpus
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA, bucket_of
 
@@ -126,17 +127,17 @@ def test_a_truncated_parquet_file_is_one_bad_row_beside_a_good_file(tmp_path):
     assert error["reason"] == "truncated_or_corrupt_file"
 
 
-def test_a_column_of_the_wrong_type_fails_naming_file_row_and_column(tmp_path):
+def test_a_column_of_the_wrong_type_fails_naming_it(tmp_path):
     path = tmp_path / "notes.parquet"
     pq.write_table(pa.table({"note_id": ["a"], "patient_id": ["p"], "text": [3]}), path)
-    with pytest.raises(ValueError, match=r"notes.parquet row 1: wrong_type \(text\)"):
+    with pytest.raises(ValueError, match=r"no note could be read: 1 wrong_type \(text\) .*errors\.jsonl"):
         prepare(path, tmp_path / "store", format="parquet")
     assert not Store(tmp_path / "store").notes_path.exists()
 
 
 def test_more_bad_rows_than_allowed_fail(tmp_path):
     path = write_jsonl(tmp_path / "notes.jsonl", [note(0), note(1, text=""), note(2)])
-    with pytest.raises(ValueError, match=r"1 of 3 rows are bad, more than notes.max_bad_share=0.1: .* row 2"):
+    with pytest.raises(ValueError, match=r"1 of 3 rows are bad, more than notes.max_bad_share=0.1: 1 missing_value"):
         prepare(path, tmp_path / "store", max_bad_share=0.1)
 
 
@@ -165,6 +166,26 @@ def test_what_is_left_out_is_counted_by_reason_and_no_error(tmp_path):
     assert Store(tmp_path / "store").chunks().to_table()["chunk_id"].to_pylist() == ["70_0"]
 
 
+def test_notes_that_are_all_left_out_are_counted(tmp_path):
+    path = write_jsonl(tmp_path / "DocumentReference.ndjson", [{"resourceType": "Bundle"}] * 3)
+    with pytest.raises(ValueError, match="no note could be read: left out: 3 other_resource"):
+        prepare(path, tmp_path / "store", format="fhir")
+
+
+@pytest.mark.parametrize(("headers", "refused"), [(["text", "txt", "txt", "txt"], True), (["text", "txt"], False)])
+def test_files_of_which_nothing_is_read_count_by_their_size(tmp_path, headers, refused):
+    for i, header in enumerate(headers):
+        (tmp_path / "in" / str(i)).mkdir(parents=True)
+        rows = "".join(f"{i}-{j},p,seen today\n" for j in range(1000))
+        (tmp_path / "in" / str(i) / "discharge.csv").write_text(f"note_id,subject_id,{header}\n{rows}")
+    if refused:
+        said = r"bytes are in the 3 files that cannot be read, .*: 3 missing_column \(text\)"
+        with pytest.raises(ValueError, match=said):
+            prepare(tmp_path / "in", tmp_path / "store", format="mimic4")
+    else:
+        assert prepare(tmp_path / "in", tmp_path / "store", format="mimic4")["notes"] == 1000
+
+
 def test_many_small_files_are_read_in_few_tasks(tmp_path):
     for i in range(2500):
         folder = tmp_path / "in" / str(i % 50)
@@ -177,7 +198,7 @@ def test_many_small_files_are_read_in_few_tasks(tmp_path):
     assert error == {"file": str(tmp_path / "in/7/bad.txt"), "row": 1, "reason": "not_utf8", "column": "text"}
     notes = Store(tmp_path / "store").notes().to_table().to_pylist()
     assert {(note["note_id"], note["patient_id"], note["text"]) for note in notes} == {
-        (str(i), str(i % 50), f"note {i}") for i in range(2500)
+        (f"{i % 50}_{i}", str(i % 50), f"note {i}") for i in range(2500)
     }
 
 
@@ -185,7 +206,7 @@ def test_a_file_that_fails_while_it_is_read_fails_the_job(tmp_path):
     (tmp_path / "in").mkdir()
     write_jsonl(tmp_path / "in" / "a.jsonl", [note(0)])
     (tmp_path / "in" / "b.jsonl").symlink_to("/proc/self/mem")  # opens, and then gives an input/output error
-    with pytest.raises(ValueError, match=r"b\.jsonl cannot be read from row 1 on; run the job again"):
+    with pytest.raises(ValueError, match=r"1 files could not be read to their end; run the job again"):
         prepare(tmp_path / "in", tmp_path / "store")
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 
-from corpus.prepare import read_errors
+from corpus.errors import read_errors
 from corpus.store import Store
 
 FILES, NOTES = 8, 3000

@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from corpus.reading import file_rows
 from corpus.settings import NotesSettings
 from corpus.sources import BadRow, LeftOut
 
@@ -27,7 +28,7 @@ class Read:
 
     def __init__(self, path, **settings):
         notes = NotesSettings(path=str(path), **settings)
-        rows = [row for file in notes.files() for row in notes.source().rows(file)]
+        rows = [row for file in notes.files() for row in file_rows(file, notes.source())]
         self.notes = {number: row for number, row in rows if isinstance(row, dict)}
         self.bad = {number: tuple(row) for number, row in rows if isinstance(row, BadRow)}
         self.left_out = [row.reason for _, row in rows if isinstance(row, LeftOut)]

@@ -1,6 +1,7 @@
 """DocumentReference in bulk export's NDJSON, R4 and R5."""
 
 import base64
+import gzip
 import json
 
 import pytest
@@ -25,6 +26,7 @@ EXPECTED = {
     "text": "Cr 1.1 -> 3.2",
 }
 NOT_FOUND = ("attachment_not_found", "text")
+NOT_READABLE = ("attachment_not_readable", "text")
 
 
 def encoded(text, charset="utf-8"):
@@ -149,10 +151,14 @@ def test_of_several_formats_plain_text_is_taken(read_attachments):
         ({"contentType": "text/plain", "data": "a*b"}, ("not_base64", "text")),
         ({"contentType": "text/plain", "data": "caf\xe9"}, ("not_base64", "text")),
         ({"contentType": "text/plain; charset=klingon", "data": "AAAA"}, ("unknown_charset", "text")),
+        ({"contentType": "text/plain; charset=\x00", "data": "AAAA"}, ("unknown_charset", "text")),
         ({"contentType": "text/plain", "data": encoded("café", "latin-1")}, ("not_in_charset", "text")),
         ({"contentType": "text/plain", "url": "https://ehr.example/notes/1"}, NOT_FOUND),
         ({"contentType": "text/plain", "url": "Binary/none"}, NOT_FOUND),
         ({"contentType": "text/plain", "url": "../../etc/passwd"}, NOT_FOUND),
+        ({"contentType": "text/plain", "url": "a%00b"}, NOT_READABLE),
+        ({"contentType": "text/plain", "url": "Binary/\ud800"}, NOT_READABLE),
+        ({"contentType": "text/plain", "url": "x" * 300}, NOT_READABLE),
         ({"contentType": "text/plain"}, NOT_FOUND),
     ],
 )
@@ -196,6 +202,21 @@ def test_binaries_before_a_truncation_are_found(write, read_attachments):
 def test_a_file_below_the_documents_folder_is_found(write, read_attachments):
     write("attachments/note 1.txt", "in a file")
     assert read_attachments({"contentType": "text/plain", "url": "attachments/note%201.txt"}) == "in a file"
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"in a file")[:-6], b"no gzip"])
+def test_an_attached_file_that_cannot_be_unpacked_makes_its_own_row_bad(write, read, content):
+    write("n.txt", content).rename(write("n.txt.gz", ""))
+    attachment = {"contentType": "text/plain", "url": "n.txt.gz"}
+    documents = [{**DOCUMENT, "content": [{"attachment": attachment}]}, DOCUMENT]
+    found = read(write("DocumentReference.ndjson", "\n".join(map(json.dumps, documents))), format="fhir")
+    assert (found.notes, found.bad) == ({2: EXPECTED}, {1: NOT_READABLE})
+
+
+def test_a_binary_whose_id_is_no_text_hides_no_other(write, read_attachments):
+    binaries = [{"id": "\ud800"}, {"id": "b", **PLAIN}]
+    write("Binary.ndjson", "\n".join(map(json.dumps, binaries)))
+    assert read_attachments({"url": "Binary/b"}) == "Cr 1.1 -> 3.2"
 
 
 def test_of_an_export_the_documents_are_read(write, read, tmp_path):

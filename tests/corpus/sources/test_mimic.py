@@ -1,5 +1,7 @@
 """MIMIC-IV-Note and MIMIC-III, in their published columns."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -64,6 +66,21 @@ def test_mimic3_becomes_notes(write, read):
     assert found.notes[4]["note_time"] == "2118-06-14 09:10:00"
     assert list(found.notes) == [1, 2, 3, 4, 6]
     assert found.left_out == ["withdrawn"]
+
+
+@pytest.mark.parametrize("mark", ["1", " 1", "1.0", "01", "Y"])
+def test_a_note_marked_as_an_error_in_any_writing_is_withdrawn(write, read, mark):
+    found = read(write("NOTEEVENTS.csv", NOTEEVENTS.replace(",14,1,", f",14,{mark},")), format="mimic3")
+    assert (found.left_out, 5 in found.notes) == (["withdrawn"], False)
+
+
+@pytest.mark.parametrize("marks", [pa.array([None, 0, 1]), pa.array([None, 0.0, 1.0]), pa.array(["", "0", "1"])])
+def test_a_parquet_table_marks_errors_in_its_own_type(tmp_path, read, marks):
+    three = pa.array([7, 8, 9])
+    table = {"ROW_ID": three, "SUBJECT_ID": three, "ISERROR": marks, "TEXT": pa.array(["a", "b", "c"])}
+    pq.write_table(pa.table(table), tmp_path / "noteevents.parquet")
+    found = read(tmp_path / "noteevents.parquet", format="mimic3")
+    assert (list(found.notes), found.left_out) == ([1, 2], ["withdrawn"])
 
 
 def test_the_first_discharge_summary_of_each_admission_is_named_by_it(write, read):

@@ -35,7 +35,7 @@ def test_column_names_count_in_either_case(write, read):
     assert read(write("discharge.csv", HEADER.upper() + row(1)), format="mimic4").notes[1]["patient_id"] == "1000"
 
 
-def test_a_missing_column_is_one_bad_row_that_names_it(write, read):
+def test_a_missing_column_makes_the_file_bad(write, read):
     found = read(write("discharge.csv", HEADER.replace("subject_id", "patient") + row(1) + row(2)), format="mimic4")
     assert found.bad == {0: ("missing_column", "subject_id")}
     assert not found.notes
@@ -103,6 +103,20 @@ def test_a_truncated_gzip_keeps_the_rows_before_it(write, read):
     assert found.bad == {len(found.notes) + 1: ("truncated_or_corrupt_file", "")}
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [('"note_id"x,' + HEADER, "not_csv"), ('"' + HEADER, "truncated_or_corrupt_file")],
+)
+def test_a_header_that_is_no_csv_makes_the_file_bad(write, read, content, reason):
+    assert read(write("discharge.csv", content), format="mimic4").bad == {0: (reason, "")}
+
+
+def test_a_gzip_that_breaks_off_within_the_first_row_makes_the_file_bad(write, read):
+    path = write("discharge.csv.gz", HEADER + row(1, "".join(f"{hash(str(i))} " for i in range(9999))))
+    path.write_bytes(path.read_bytes()[:5000])
+    assert read(path, format="mimic4").bad == {0: ("truncated_or_corrupt_file", "")}
+
+
 def test_an_empty_file_lacks_its_first_required_column(write, read):
     assert read(write("discharge.csv", ""), format="mimic4").bad == {0: ("missing_column", "note_id")}
 
@@ -114,7 +128,27 @@ def test_parquet_lacks_a_column_as_csv_does(tmp_path, read):
 
 def test_a_file_cut_to_nothing_but_its_magic_is_broken_off(tmp_path, read):
     (tmp_path / "notes.parquet").write_bytes(b"PAR1")
-    assert read(tmp_path / "notes.parquet", format="parquet").bad == {1: ("truncated_or_corrupt_file", "")}
+    assert read(tmp_path / "notes.parquet", format="parquet").bad == {0: ("truncated_or_corrupt_file", "")}
+
+
+def test_a_parquet_text_that_is_no_utf8_makes_its_own_row_bad(tmp_path, read):
+    texts = pa.Array.from_buffers(pa.string(), 3, pa.array([b"a", b"caf\xe9", b"c"]).buffers())
+    three = ["x", "y", "z"]
+    pq.write_table(pa.table({"note_id": three, "patient_id": three, "text": texts}), tmp_path / "notes.parquet")
+    found = read(tmp_path / "notes.parquet", format="parquet")
+    assert found.bad == {2: ("not_utf8", "text")}
+    assert [note["text"] for note in found.notes.values()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_a_parquet_time_beyond_the_calendar_makes_its_own_row_bad(tmp_path, read, unit):
+    seconds = 300_000_000_000  # in the year 11476
+    times = pa.array([0, seconds * {"ms": 10**3, "us": 10**6}[unit]], pa.timestamp(unit))
+    two = ["a", "b"]
+    table = pa.table({"note_id": two, "patient_id": two, "text": two, "Note_Time": times})
+    pq.write_table(table, tmp_path / "notes.parquet")
+    found = read(tmp_path / "notes.parquet", format="parquet")
+    assert (list(found.notes), found.bad) == ([1], {2: ("out_of_range", "note_time")})
 
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
