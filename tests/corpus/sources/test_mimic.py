@@ -68,10 +68,14 @@ def test_mimic3_becomes_notes(write, read):
     assert found.left_out == ["withdrawn"]
 
 
-@pytest.mark.parametrize("mark", ["1", " 1", "1.0", "01", "Y"])
-def test_a_note_marked_as_an_error_in_any_writing_is_withdrawn(write, read, mark):
-    found = read(write("NOTEEVENTS.csv", NOTEEVENTS.replace(",14,1,", f",14,{mark},")), format="mimic3")
-    assert (found.left_out, 5 in found.notes) == (["withdrawn"], False)
+@pytest.mark.parametrize(
+    ("marks", "withdrawn"),
+    [(("1", " 1", "1.0", "01", "Y"), True), (("", " ", "0", " 0", "0.0", "NULL"), False)],
+)
+def test_a_note_marked_as_an_error_in_any_writing_is_withdrawn(write, read, marks, withdrawn):
+    for mark in marks:
+        found = read(write("NOTEEVENTS.csv", NOTEEVENTS.replace(",14,1,", f",14,{mark},")), format="mimic3")
+        assert (found.left_out, 5 in found.notes) == (["withdrawn"] * withdrawn, not withdrawn)
 
 
 @pytest.mark.parametrize("marks", [pa.array([None, 0, 1]), pa.array([None, 0.0, 1.0]), pa.array(["", "0", "1"])])
