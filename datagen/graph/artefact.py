@@ -39,7 +39,7 @@ class _Lists:
     """A mapped column of int lists."""
 
     def __init__(self, column: pa.ListArray) -> None:
-        self._offsets, self._values = column.offsets.to_numpy(), column.values.to_numpy()
+        self._offsets, self._values = _numbers(column.offsets), _numbers(column.values)
 
     def __getitem__(self, row: int) -> list[int]:
         return self._values[self._offsets[row] : self._offsets[row + 1]].tolist()
@@ -76,7 +76,7 @@ class BuiltGraph:
         self._related = _Lists(concepts["related"])
         self._preferred_term, self._semantic_types = concepts["preferred_term"], concepts["semantic_types"]
         forms = _mapped(folder / "folded.arrow")
-        self._folded_term, self._folded_capitals = forms["term"].to_numpy(), forms["capitals_only"].to_numpy()
+        self._folded_term, self._folded_capitals = _numbers(forms["term"]), _numbers(forms["capitals_only"])
         self._short_forms = marisa_trie.Trie().mmap(str(folder / "senses.marisa"))
         senses = _mapped(folder / "senses.arrow")
         self._long_forms, self._counts = senses["long_forms"], senses["counts"]
@@ -172,3 +172,11 @@ class BuiltGraph:
 def _mapped(path: Path) -> dict[str, pa.Array]:
     batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
     return dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    """The mapped numbers of a column without nulls. Arrow's own `to_numpy` would import pandas first."""
+    dtype = np.dtype(str(column.type))
+    if not len(column):
+        return np.empty(0, dtype)
+    return np.frombuffer(column.buffers()[1], dtype)[column.offset : column.offset + len(column)]
