@@ -5,7 +5,6 @@ abbreviations: a short form with one meaning, or with one that holds nearly all 
 supports. Any doubt, such as two definitions or two supported meanings, leaves the short form as it is.
 """
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache, cached_property
@@ -19,6 +18,7 @@ from pydantic import BaseModel
 
 from datagen.graph.artefact import BuiltGraph, Sense
 from datagen.graph.folding import fold
+from datagen.mined_pairs import MinedPairs
 from datagen.schwartz_hearst import Definition, best_long_form, definitions
 
 Source = Literal["definition", "mined", "inventory"]
@@ -70,20 +70,6 @@ class Meaning(NamedTuple):
     """How often the inventories counted it."""
 
 
-def read_mined(path: Path) -> dict[str, list[tuple[str, str]]]:
-    """The mined pairs of each chunk. Raises ValueError naming file and row for a row of another form."""
-    pairs = {}
-    with path.open("rb") as lines:
-        for row, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-                pairs[record["idx"]] = [(str(short), str(full)) for short, full in record["abbreviations"]]
-            except (ValueError, KeyError, TypeError):
-                expected = '{"idx": chunk id, "abbreviations": [[short form, full name], ...]}'
-                raise ValueError(f"{path} row {row}: not {expected}; correct the row") from None
-    return pairs
-
-
 def mined_pairs(pairs: Iterable[tuple[str, str]], text: str, graph: BuiltGraph) -> list[Definition]:
     """The mined pairs of a chunk that pass DR.EHR's four filters (arXiv 2507.18583 and its code of 2026-04).
 
@@ -105,7 +91,7 @@ class Abbreviations:
     def __init__(self, graph: BuiltGraph, settings: AbbreviationSettings) -> None:
         self._graph = graph
         self._settings = settings
-        self._mined = read_mined(settings.mined) if settings.mined else {}
+        self._mined = MinedPairs(settings.mined) if settings.mined else None
         self._inventory: dict[str, list[Meaning]] = {}
 
     def definitions(self, note_text: str) -> list[Definition]:
@@ -121,7 +107,7 @@ class Abbreviations:
         """
         resolved: list[ResolvedAbbreviation] = []
         decided: set[tuple[int, int]] = set()
-        mined = mined_pairs(self._mined.get(chunk_id, ()), text, self._graph)
+        mined = mined_pairs(self._mined.of(chunk_id) if self._mined else (), text, self._graph)
         explicit: tuple[tuple[Source, Iterable[Definition]], ...] = (("definition", defined), ("mined", mined))
         for source, pairs in explicit:
             senses: dict[str, list[Sense]] = {}

@@ -7,7 +7,6 @@ from datagen.abbreviations import (
     AbbreviationSettings,
     ResolvedAbbreviation,
     mined_pairs,
-    read_mined,
 )
 from datagen.graph.artefact import BuiltGraph
 from datagen.graph.building import build_graph
@@ -223,14 +222,5 @@ def test_mined_pairs_that_contradict_each_other_count_for_nothing(graph, tmp_pat
 
 def test_mined_pairs_belong_to_their_chunk(graph, tmp_path):
     path = mined(tmp_path, ("ckd", "chronic kidney disease"))
-    assert read_mined(path) == {"n_0": [("ckd", "chronic kidney disease")]}
     assert Abbreviations(graph, AbbreviationSettings(mined=path)).resolve("n_1", "ckd", (), ()) == []
     assert terms(resolve(graph, "ckd", mined=path)) == ["chronic kidney disease"]
-
-
-@pytest.mark.parametrize("row", ["no json", "[]", '{"idx": "n_0"}', '{"idx": "n_0", "abbreviations": [["a"]]}'])
-def test_a_row_of_another_form_is_refused(tmp_path, row):
-    path = tmp_path / "mined.jsonl"
-    path.write_text('{"idx": "n_0", "abbreviations": []}\n' + row)
-    with pytest.raises(ValueError, match=r"mined.jsonl row 2: not"):
-        read_mined(path)
