@@ -10,7 +10,6 @@ more. The order of rows plays no part.
 
 import random
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,14 +22,17 @@ import pyarrow.compute as pc
 import yaml
 
 from datagen.graph.curies import normalise
-from datagen.graph.grouping import Column, positions
+from datagen.graph.grouping import Column, codes, first_rows, positions
 from datagen.graph.tables import KnowledgeGraph
 
 MAX_SOURCES = 63
 _SAMPLES = 20
 _ENDS = ("first", "second")
 _KINDS = ("xref", "name", "code")
-_REFUSALS = ("same_source", "types", "words")
+_OUTCOMES = (
+    *(f"joined_by_{kind}" for kind in _KINDS),
+    *(f"refused_for_{reason}" for reason in ("same_source", "types", "words")),
+)
 _CLASSIFICATION = r"^ICD"
 _FILLERS = frozenset(["a", "an", "and", "by", "for", "in", "no", "of", "on", "or", "the", "to", "unspecified", "with"])
 """Words that tell no concepts apart, without the final s that `_words` takes off."""
@@ -57,13 +59,16 @@ def find_joins(graphs: Sequence[KnowledgeGraph], seed: int = 0) -> tuple[dict[st
         "name": _names(graphs, concepts, node, ids),
         "code": (node_of_xref[is_code.to_numpy()], xref.filter(is_code)),
     }
-    pairs, ambiguous = {}, {}
-    for kind, (of_key, key) in keys.items():
-        pairs[kind], ambiguous[kind] = _sharing(of_key, key, sources)
-    involved = np.unique(np.concatenate([table[end].to_numpy() for table in pairs.values() for end in _ENDS]))
-    of_involved = np.flatnonzero(np.isin(node, involved))
-    about = _about(node[of_involved].tolist(), concepts.take(pa.array(of_involved)).to_pylist(), sources)
-    absorbed, report = _join({kind: table.to_pylist() for kind, table in pairs.items()}, about, random.Random(seed))
+    shared = {kind: _sharing(of_key, key, sources) for kind, (of_key, key) in keys.items()}
+    pairs = pa.concat_tables([table for table, _ in shared.values()])
+    kinds = np.repeat(np.arange(len(_KINDS)), [len(table) for table, _ in shared.values()])
+    involved = np.unique(np.concatenate([pairs[end].to_numpy() for end in _ENDS]))
+    about = _about(involved, concepts, node, ids, sources)
+    first, second = np.sort([about.rank[pairs[end].to_numpy()] for end in _ENDS], axis=0)
+    order = _surest_first(first, second, kinds, pairs["why_count"].to_numpy(), about.names)
+    why = pairs["why_min"].take(pa.array(order))
+    absorbed, report = _join(first[order], second[order], kinds[order], why, about, random.Random(seed))
+    ambiguous = {kind: n_ambiguous for kind, (_, n_ambiguous) in shared.items()}
     return absorbed, {"joined_by_id": len(concepts) - len(ids), **report, "of_several_concepts": ambiguous}
 
 
@@ -118,82 +123,100 @@ def _sharing(node: np.ndarray, key: Column, sources: np.ndarray) -> tuple[pa.Tab
 
 
 @dataclass
-class _Concept:
-    """What decides whether a concept is joined: `sources` is a set of bits."""
+class _Concepts:
+    """What decides whether concepts are joined. They are known by their rank: by their earliest source, then by id."""
 
-    concept_id: str
-    name: str
-    sources: int
-    groups: set[str]
+    rank: np.ndarray
+    """Of every node; -1 for those that share nothing."""
+    ids: pa.Array
+    names: Column
+    sources: list[int]
+    """A set of bits for each."""
+    groups: list[int]
+    """Semantic groups, a set of bits for each."""
 
-    @property
-    def rank(self) -> tuple[int, str]:
-        """Lowest for the concept of the earliest source."""
-        return self.sources & -self.sources, self.concept_id
+    def name(self, place: int) -> str:
+        return self.names[place].as_py()
 
 
-def _about(places: Sequence[int], rows: Sequence[dict[str, Any]], sources: np.ndarray) -> dict[int, _Concept]:
-    about: dict[int, _Concept] = {}
-    for place, row in zip(places, rows, strict=True):
-        concept = _Concept(row["concept_id"], row["preferred_term"], int(sources[place]), set())
-        about.setdefault(place, concept).groups.update(map(_group, row["semantic_types"]))
-    return about
+def _about(involved: np.ndarray, concepts: pa.Table, node: np.ndarray, ids: pa.Array, sources: np.ndarray) -> _Concepts:
+    earliest = sources[involved] & (~sources[involved] + np.uint64(1))
+    ranking = pa.table({"earliest": earliest, "id": ids.take(pa.array(involved))})
+    by_rank = pc.sort_indices(ranking, sort_keys=[("earliest", "ascending"), ("id", "ascending")])
+    involved = involved[by_rank.to_numpy()]
+    rank = np.full(len(ids), -1)
+    rank[involved] = np.arange(len(involved))
+
+    types = concepts["semantic_types"].combine_chunks()
+    known = types.flatten().unique()
+    groups = [_group(semantic_type) for semantic_type in known.to_pylist()]
+    bit_of = {group: 1 << bit for bit, group in enumerate(sorted(set(groups)))}
+    bits = [bit_of[group] for group in groups]
+    of_concept = [0] * len(involved)
+    place_of = rank[node[pc.list_parent_indices(types).to_numpy()]]
+    for place, number in zip(place_of.data, positions(types.flatten(), known).data, strict=True):
+        if place >= 0:
+            of_concept[place] |= bits[number]
+    names = concepts["preferred_term"].take(pa.array(first_rows(node)[involved]))
+    return _Concepts(rank, ids.take(pa.array(involved)), names, sources[involved].tolist(), of_concept)
+
+
+def _surest_first(
+    first: np.ndarray, second: np.ndarray, kinds: np.ndarray, n_shared: np.ndarray, names: Column
+) -> np.ndarray:
+    """The order of pairs: those with the same preferred term, then by kind, then those that share more of any kind."""
+    of_pair = np.unique(first * len(names) + second, return_inverse=True)[1]
+    shared_in_all = np.bincount(of_pair, weights=n_shared)[of_pair]
+    name = codes(pc.utf8_lower(names))
+    return np.lexsort((second, first, -shared_in_all, kinds, name[first] != name[second]))
 
 
 def _join(
-    pairs: dict[str, list[dict[str, Any]]], about: dict[int, _Concept], draw: random.Random
+    firsts: np.ndarray, seconds: np.ndarray, kinds: np.ndarray, why: Column, about: _Concepts, draw: random.Random
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """Join pair after pair, the surest first, as long as no two concepts of one source come together."""
-    n_shared: Counter[tuple[int, int]] = Counter()
-    for of_kind in pairs.values():
-        for pair in of_kind:
-            n_shared[pair["first"], pair["second"]] += pair["why_count"]
-    ordered = []
-    for kind, of_kind in pairs.items():
-        for pair in of_kind:
-            ends = (pair["first"], pair["second"])
-            first, second = sorted(ends, key=lambda end: about[end].rank)
-            differs = about[first].name.lower() != about[second].name.lower()
-            surest_first = (differs, _KINDS.index(kind), -n_shared[ends], about[first].rank, about[second].rank)
-            ordered.append((surest_first, kind, first, second, pair["why_min"]))
-
-    kept: dict[int, int] = {}
-    together = {place: concept.sources for place, concept in about.items()}
-    outcomes: dict[str, list[tuple[int, int, str]]] = {
-        **{f"joined_by_{kind}": [] for kind in _KINDS},
-        **{f"refused_for_{reason}": [] for reason in _REFUSALS},
-    }
-    for _, kind, first, second, why in sorted(ordered):
-        one, other = sorted((_root(kept, first), _root(kept, second)), key=lambda place: about[place].rank)
+    """Join pair after pair, in the order given, as long as no two concepts of one source come together."""
+    kept = list(range(len(about.ids)))
+    together = about.sources.copy()
+    outcomes = np.full(len(kinds), -1, np.int8)
+    # A memoryview gives numbers one by one: lists of millions of pairs would be gigabytes.
+    for pair, (kind, first, second) in enumerate(zip(kinds.data, firsts.data, seconds.data, strict=True)):
+        one, other = sorted((_root(kept, first), _root(kept, second)))
         if one == other:
             continue
-        if kind == "name" and not about[first].groups & about[second].groups:
+        if _KINDS[kind] == "name" and not about.groups[first] & about.groups[second]:
             outcome = "refused_for_types"
-        elif kind == "code" and _words(about[first].name) != _words(about[second].name):
+        elif _KINDS[kind] == "code" and _words(about.name(first)) != _words(about.name(second)):
             outcome = "refused_for_words"
         elif together[one] & together[other]:
             outcome = "refused_for_same_source"
         else:
-            outcome = f"joined_by_{kind}"
+            outcome = f"joined_by_{_KINDS[kind]}"
             kept[other] = one
             together[one] |= together[other]
-        outcomes[outcome].append((first, second, why))
-    return {about[place].concept_id: about[_root(kept, place)].concept_id for place in kept}, {
-        **{name: len(listed) for name, listed in outcomes.items()},
+        outcomes[pair] = _OUTCOMES.index(outcome)
+    joined = [place for place, root in enumerate(kept) if place != root]
+    roots = [_root(kept, place) for place in joined]
+    absorbed, kept_ids = (about.ids.take(pa.array(places, pa.int64())).to_pylist() for places in (joined, roots))
+    of_outcome = {name: np.flatnonzero(outcomes == number) for number, name in enumerate(_OUTCOMES)}
+    return dict(zip(absorbed, kept_ids, strict=True)), {
+        **{name: len(listed) for name, listed in of_outcome.items()},
         "samples": {
-            name: [_sample(about, *pair) for pair in draw.sample(listed, min(_SAMPLES, len(listed)))]
-            for name, listed in outcomes.items()
+            name: [
+                _sample(about, firsts[pair], seconds[pair], why[pair].as_py())
+                for pair in listed[draw.sample(range(len(listed)), min(_SAMPLES, len(listed)))].tolist()
+            ]
+            for name, listed in of_outcome.items()
         },
     }
 
 
-def _sample(about: dict[int, _Concept], first: int, second: int, why: str) -> dict[str, str]:
+def _sample(about: _Concepts, first: int, second: int, why: str) -> dict[str, str]:
     return {
         "why": why,
-        "kept": about[first].concept_id,
-        "kept_name": about[first].name,
-        "other": about[second].concept_id,
-        "other_name": about[second].name,
+        "kept": about.ids[first].as_py(),
+        "kept_name": about.name(first),
+        "other": about.ids[second].as_py(),
+        "other_name": about.name(second),
     }
 
 
@@ -202,8 +225,8 @@ def _words(name: str) -> set[str]:
     return {part for word in singular for part in _WRITTEN_ALIKE.get(word, word).split()} - _FILLERS
 
 
-def _root(kept: dict[int, int], place: int) -> int:
-    while place in kept:
+def _root(kept: Sequence[int], place: int) -> int:
+    while kept[place] != place:
         place = kept[place]
     return place
 
