@@ -52,16 +52,13 @@ def read_obo(path: Path) -> KnowledgeGraph:
 
     live = {term.id: term for term in terms if not term.obsolete}
     obsolete = {term.id for term in terms} - live.keys()
-    try:
-        graph = KnowledgeGraph.from_rows(
-            concepts=[(term.id, term.name, [term.namespace]) for term in live.values()],
-            terms=[(t.id, synonym, "en", scope) for t in live.values() for synonym, scope in t.synonyms],
-            is_a=[(term.id, parent) for term in live.values() for parent in term.parents if parent in live],
-            relations=[(t.id, kind, tail) for t in live.values() for kind, tail in t.relations if tail not in obsolete],
-            xrefs=[(term.id, xref) for term in live.values() for xref in term.xrefs],
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    graph = KnowledgeGraph.from_rows(
+        concepts=[(term.id, term.name, [term.namespace]) for term in live.values()],
+        terms=[(t.id, synonym, "en", scope) for t in live.values() for synonym, scope in t.synonyms],
+        is_a=[(term.id, parent) for term in live.values() for parent in term.parents if parent in live],
+        relations=[(t.id, kind, tail) for t in live.values() for kind, tail in t.relations if tail not in obsolete],
+        xrefs=[(term.id, xref) for term in live.values() for xref in term.xrefs],
+    )
     xrefs = graph.xrefs.set_column(1, "xref", normalise(graph.xrefs["xref"])).drop_null()
     return dataclasses.replace(graph, xrefs=distinct(xrefs.cast(XREFS_SCHEMA)))
 

@@ -29,13 +29,11 @@ def read_primekg(path: Path) -> KnowledgeGraph:
         nodes, edges = _from_one(single[0])
     else:
         nodes = read_columns(find_file(path, "nodes"), [f"node_{name}" for name in _NODE]).rename_columns(_NODE)
-        edges = read_columns(find_file(path, "edges"), ["display_relation", "x_index", "y_index"])
+        ends = dict.fromkeys(("x_index", "y_index"), nodes["index"])
+        edges = read_columns(find_file(path, "edges"), ["display_relation", *ends], forms=ends)
     ids = _concept_ids(nodes)
     edges = edges.filter(pc.not_equal(edges["display_relation"], "phenotype absent"))
-    ends = [positions(edges[name], nodes["index"]) for name in ("x_index", "y_index")]
-    if any((end < 0).any() for end in ends):
-        raise ValueError(f"{path}: an edge names a node that is not there; fetch both files of one release")
-    heads, tails = (ids.take(pa.array(end)) for end in ends)
+    heads, tails = (ids.take(pa.array(positions(edges[name], nodes["index"]))) for name in ("x_index", "y_index"))
     types = pa.ListArray.from_arrays(pa.array(np.arange(len(nodes) + 1), pa.int32()), nodes["type"].combine_chunks())
     return KnowledgeGraph(
         concepts=pa.table([ids, nodes["name"], types], schema=CONCEPTS_SCHEMA),

@@ -1,6 +1,7 @@
 """Which knowledge graphs to match with: the built-in one or files in one of the known formats."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from datagen.graph.abbreviations import read_abbreviations
 from datagen.graph.atc import read_atc
 from datagen.graph.babelon import read_babelon
+from datagen.graph.bad_rows import bad_rows
 from datagen.graph.bios import read_bios
 from datagen.graph.builtin import read_builtin
 from datagen.graph.disease_symptom import read_disease_symptom
@@ -81,7 +83,11 @@ class GraphSource(BaseModel):
     def read(self) -> KnowledgeGraph:
         """The graph of this source alone. Raises ValueError naming the file and what to do."""
         read = _READERS[self.format]
-        return read(self.path, **self._options()) if self.path else read()
+        try:
+            return read(self.path, **self._options()) if self.path else read()
+        except ValueError as error:
+            named = not self.path or str(self.path) in str(error)
+            raise ValueError(str(error) if named else f"{self.path}: {error}") from None
 
 
 class GraphSettings(BaseModel):
@@ -90,14 +96,15 @@ class GraphSettings(BaseModel):
     sources: list[GraphSource] = Field(default=[GraphSource(format="builtin")], min_length=1, max_length=MAX_SOURCES)
 
     def read(self) -> tuple[KnowledgeGraph, dict[str, Any]]:
-        """All sources as one graph, and what their merge joined, refused and dropped, ready for JSON.
+        """All sources as one graph, and a report ready for JSON: bad rows, what the merge joined, refused and dropped.
 
         Raises ValueError naming the file and what to do.
         """
-        graphs = [source.read() for source in self.sources]
+        graphs, sources = [], []
+        for source in self.sources:
+            with bad_rows() as bad:
+                graphs.append(source.read())
+            path, concepts = str(source.path or ""), graphs[-1].concepts.num_rows
+            sources.append({"format": source.format, "path": path, "concepts": concepts, "bad_rows": asdict(bad)})
         merged, report = merge(graphs)
-        sources = [
-            {"format": source.format, "path": str(source.path or ""), "concepts": graph.concepts.num_rows}
-            for source, graph in zip(self.sources, graphs, strict=True)
-        ]
         return merged, {"sources": sources, **report}

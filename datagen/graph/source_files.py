@@ -4,19 +4,25 @@ Every problem is a ValueError that names the file, and the row or column, and sa
 """
 
 import gzip
-import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from datagen.graph.bad_rows import set_aside
+from datagen.graph.grouping import Column
+
+Forms: TypeAlias = Mapping[str, "str | Column"]
+"""What values of a column look like, by its name: a regular expression, or all of them."""
 FETCH_AGAIN = "fetch the file again"
 _GZIP = b"\x1f\x8b"
+_BLOCK = 16 << 20
 
 
 def read_text(path: Path) -> str:
@@ -36,62 +42,97 @@ def read_columns(
     delimiter: str | None = None,
     quoted: bool = True,
     where: pc.Expression | None = None,
+    forms: Forms | None = None,
 ) -> pa.Table:
     """The named columns as strings, in the order of the rows; an optional one that is not there is empty.
 
-    Lines before the header that begin with `#` are skipped. The header's names may differ from `columns` in case,
-    underscores and a leading `#`; `header` gives the names where the file has none. The delimiter is a tab where the
-    header has one, else a comma. `where` keeps rows while they are read, so a selection from gigabytes fits.
+    Lines before the header or the first row that begin with `#` are skipped. The header's names may differ from
+    `columns` in case, underscores and a leading `#`; `header` gives the names where the file has none. The delimiter is
+    a tab where the header has one, else a comma. `where` keeps rows while they are read, so a selection from gigabytes
+    fits. Rows with too few or too many columns, or with a value that is not UTF-8 or not of its column's
+    form, are set aside (`datagen.graph.bad_rows`).
     """
-    skipped = 0
-    if header is None:
-        skipped, header, delimiter = _header(path, columns, delimiter)
+    skipped, header, delimiter = _header(path, columns, header, delimiter)
     found = {_plain(name): name for name in header}
     wanted = {name: found[_plain(name)] for name in (*columns, *optional) if _plain(name) in found}
     missing = [name for name in columns if name not in wanted]
     if missing:
-        raise ValueError(f"{path}: no column {', '.join(missing)} in its header; give a file of this form")
+        raise ValueError(f"{path}: no column {', '.join(missing)} in its header; give a file of this form in UTF-8")
 
-    bad_row: list[pa_csv.InvalidRow] = []
+    ragged: list[int] = []
 
-    def note(row: pa_csv.InvalidRow) -> str:
-        bad_row.append(row)
-        return "error"
+    def skip(row: pa_csv.InvalidRow) -> str:
+        ragged.append(row.number)
+        return "skip"
 
     parse = pa_csv.ParseOptions(
-        delimiter=delimiter or ",",
+        delimiter=delimiter,
         quote_char='"' if quoted else False,
         newlines_in_values=quoted,
-        invalid_row_handler=note,
+        invalid_row_handler=skip,
     )
     convert = pa_csv.ConvertOptions(
         include_columns=list(wanted.values()),
-        column_types=dict.fromkeys(header, pa.string()),
+        column_types=dict.fromkeys(header, pa.binary()),
         strings_can_be_null=False,
     )
-    read = pa_csv.ReadOptions(use_threads=False, skip_rows=skipped, column_names=list(header), block_size=16 << 20)
-    batches = []
+    read = pa_csv.ReadOptions(use_threads=False, skip_rows=skipped, column_names=list(header), block_size=_BLOCK)
+    batches, unfit, n_rows = [], {}, 0
     with _named_errors(path):
         try:
             with _open(path) as file, pa_csv.open_csv(file, read, parse, convert) as reader:
                 for batch in reader:
-                    rows = pa.Table.from_batches([batch]).rename_columns(list(wanted))
+                    rows, reasons = _fitting(pa.Table.from_batches([batch]).rename_columns(list(wanted)), forms or {})
                     batches.append(rows if where is None else rows.filter(where))
+                    unfit.update({n_rows + place: reason for place, reason in reasons.items()})
+                    n_rows += len(batch)
         except pa.ArrowInvalid as error:
-            if bad_row:
-                row = bad_row[0]
-                problem = f"row {row.number} has {row.actual_columns} columns, not {row.expected_columns}"
-                raise ValueError(f"{path}: {problem}; it may be cut there: {FETCH_AGAIN}") from None
             problem = "holds no rows" if "Empty CSV" in str(error) else f"cannot be read as a table ({error})"
             raise ValueError(f"{path}: {problem}; {FETCH_AGAIN}, or convert it to UTF-8") from None
-    if not any(len(batch) for batch in batches):
-        chosen = "" if where is None else " that the settings keep"
-        raise ValueError(f"{path}: holds no rows{chosen}; {FETCH_AGAIN}, or check the settings of this source")
+    rows_before = np.sort(ragged) - np.arange(len(ragged)) - skipped - 1  # those with all columns
+    places = np.fromiter(unfit, np.int64, len(unfit))
+    numbers = skipped + 1 + places + np.searchsorted(rows_before, places, side="right")
+    bad = dict.fromkeys(ragged, "columns") | dict(zip(numbers.tolist(), unfit.values(), strict=True))
+    set_aside(path, bad, n_rows + len(ragged))
+    if not n_rows:
+        raise ValueError(f"{path}: holds no rows; {FETCH_AGAIN}")
     table = pa.concat_tables(batches)
     for name in optional:
         if name not in wanted:
             table = table.append_column(name, pa.array([""] * len(table), pa.string()))
-    return table
+    return table.select([*columns, *optional])
+
+
+def _fitting(rows: pa.Table, forms: Forms) -> tuple[pa.Table, dict[int, str]]:
+    """The rows, given as bytes, that are UTF-8 and of their columns' forms; and why not, by place, the others."""
+    columns: dict[str, Column] = {}
+    misfits: dict[str, Column] = {}
+    for name in rows.column_names:
+        try:
+            columns[name] = rows[name].cast(pa.string())
+        except pa.ArrowInvalid:
+            columns[name] = pa.array(map(_decoded, rows[name].to_pylist()), pa.string())
+            misfits[f"{name}_not_utf8"] = pc.is_null(columns[name])
+        form = forms.get(name)
+        if isinstance(form, str):
+            misfits[name] = pc.invert(pc.match_substring_regex(columns[name], f"^({form})$"))
+        elif form is not None:
+            misfits[name] = pc.invert(pc.is_in(columns[name], value_set=form))
+    reasons = {
+        place: reason
+        for reason, misfit in reversed(misfits.items())  # what is not UTF-8 is not of the form either
+        for place in np.flatnonzero(misfit.fill_null(False)).tolist()
+    }
+    fits = np.ones(len(rows), bool)
+    fits[list(reasons)] = False
+    return pa.table(columns).filter(pa.array(fits)) if reasons else pa.table(columns), reasons
+
+
+def _decoded(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def find_file(folder: Path, *stems: str) -> Path:
@@ -111,19 +152,28 @@ def listed(folder: Path) -> list[Path]:
 
 def header_names(path: Path) -> list[str]:
     """The names in the first line, without case and underscores."""
-    with _named_errors(path), _lines(path) as lines:
-        first = next(lines, "")
+    first = first_line(path)
     return [_plain(name) for name in first.split("\t" if "\t" in first else ",")]
 
 
-def _header(path: Path, columns: Sequence[str], delimiter: str | None) -> tuple[int, list[str], str]:
-    """The lines up to the header, the header's names and the delimiter."""
+def first_line(path: Path) -> str:
+    """The first line of the file; empty where there is none."""
     with _named_errors(path), _lines(path) as lines:
-        for number, line in enumerate(lines, start=1):
+        return next(lines, "")
+
+
+def _header(
+    path: Path, columns: Sequence[str], header: Sequence[str] | None, delimiter: str | None
+) -> tuple[int, Sequence[str], str]:
+    """The number of lines before the rows, the names of the columns and the delimiter."""
+    with _named_errors(path), _lines(path) as lines:
+        for number, line in enumerate(lines):
+            if header and not line.startswith("#"):
+                return number, header, delimiter or ","
             names_in = delimiter or ("\t" if "\t" in line else ",")
             names = [name.strip('"') for name in line.rstrip("\r\n").split(names_in)]
-            if not line.startswith("#") or {*map(_plain, columns)} <= {*map(_plain, names)}:
-                return number, names, names_in
+            if not header and (not line.startswith("#") or {*map(_plain, columns)} <= {*map(_plain, names)}):
+                return number + 1, names, names_in
     raise ValueError(f"{path}: the file is empty; {FETCH_AGAIN}")
 
 
@@ -134,7 +184,7 @@ def _plain(name: str) -> str:
 @contextmanager
 def _lines(path: Path) -> Iterator[Iterator[str]]:
     with _open(path) as file:
-        yield iter(io.TextIOWrapper(file, "utf-8-sig"))
+        yield (line.decode("utf-8-sig", "replace") for line in file)
 
 
 @contextmanager

@@ -51,7 +51,8 @@ def read_umls(path: Path, languages: Sequence[str] = ("en",), sources: Sequence[
     language = np.array([iso_639_1(code) for code in atoms["LAT"].unique().to_pylist()])[codes(atoms["LAT"])]
     atoms = atoms.append_column("language", pa.array(language)).filter(np.isin(language, list(languages)))
     if not len(atoms):
-        raise ValueError(f"{path}: no name in the languages {', '.join(languages)}; choose among those of the file")
+        chosen = " of the sources " + ", ".join(sources) if sources else ""
+        raise ValueError(f"{path}: no name in the languages {', '.join(languages)}{chosen}; choose others")
     atoms = atoms.set_column(0, "CUI", curies.with_prefix("UMLS", atoms["CUI"]))
     preferred = _preferred(atoms, languages)
     ids = atoms["CUI"].take(preferred)

@@ -34,8 +34,10 @@ def test_adam_has_a_sense_for_every_long_form_and_every_variant(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("# ADAM\nMS\tMS:90\tmass spec", "line 2 is not of ADAM's form"),
-        ("short_form,long_form,sense_frequency\nMS,mass,often\n", "entry 1 has a sense_frequency that is no number"),
+        ("# ADAM\nMS\tMS:90\tmass spec", r"row 2 \(columns\)"),
+        ("# ADAM\nMS\tMS:90\tmass spectrometry:many:0.8\t0.9\t93\n", r"row 2 \(long_forms\)"),
+        ("short_form,long_form,sense_frequency\nMS,mass,inf\n", r"row 2 \(sense_frequency\)"),
+        ("short_form,long_form,sense_frequency\nMS,mass,often\n", r"row 2 \(sense_frequency\)"),
         ("short,long\nMS,mass\n", "no column short_form, long_form"),
     ],
 )

@@ -72,5 +72,24 @@ def test_a_cut_file_and_a_language_that_is_not_there_are_named(tmp_path):
     with pytest.raises(ValueError, match="no name in the languages zh"):
         read_bios(tmp_path, languages=["zh"])
     written(tmp_path, {"Relations 2021-11-05.txt": V1["Relations 2021-11-05.txt"].rpartition("\t")[0]})
-    with pytest.raises(ValueError, match=r"Relations 2021-11-05.txt: row 4 has 2 columns, not 3"):
+    with pytest.raises(ValueError, match=r"Relations 2021-11-05.txt: 1 of 3 rows .* row 4 \(columns\)"):
         read_bios(tmp_path)
+
+
+def test_tables_of_one_kind_go_together_though_their_columns_differ_and_other_files_do_not_count(tmp_path):
+    written(tmp_path, V1)
+    more = {
+        "terms_b.tsv": "str\tlang\tcid\ttid\ninsulina\tSPA\tC03\tT04\ninsulin\tENG\tC03\tT05\n",
+        "types_b.csv.gz": "cid\tsemantic_types\nC03\tChemical or Drug\n",
+        "relations_b.tsv": "subject\tobject\trelation\nC03\tC01\tmay treat\n",
+        "README.txt": "BIOS\n",
+    }
+    written(tmp_path, more)
+    (tmp_path / "LICENSE.pdf").write_bytes(b"%PDF-1.7\n\xe2\xe3\xcf\xd3")
+    (tmp_path / "authors.txt").write_bytes("José\n".encode("latin-1"))
+    graph = read_bios(tmp_path)
+    assert rows(graph.concepts)[1:] == [
+        ("BIOS:C02", "digoxin", ["Chemical or Drug"]),
+        ("BIOS:C03", "insulin", ["Chemical or Drug"]),
+    ]
+    assert rows(graph.relations) == [("BIOS:C02", "may_treat", "BIOS:C01"), ("BIOS:C03", "may_treat", "BIOS:C01")]

@@ -125,9 +125,9 @@ def test_an_operation_with_a_short_name_is_known_by_both(tmp_path):
         (read_icd9_procedures, '{"a": 1}', "not a list of icd_code_pcs"),
         (read_icd9_procedures, "[]", "holds no procedures"),
         (read_atc, "code,name\nA,x\n", "no column atc_code, atc_name"),
-        (read_icd10cm, "A01,Typhoid\nA01.0,Typhoid fever\n", "row 2 has no ICD-10-CM code without a dot"),
-        (read_icd10cm, "code,title\nA01,Typhoid\n", "row 1 has no ICD-10-CM code"),
-        (read_icd10cm, "", "holds no rows"),
+        (read_icd10cm, "A01,Typhoid\nA01.0,Typhoid fever\n", r"row 2 \(code\)"),
+        (read_icd10cm, "code,title\nA01,Typhoid\n", r"row 1 \(code\)"),
+        (read_icd10cm, "", "the file is empty"),
     ],
 )
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path, read, data, message):

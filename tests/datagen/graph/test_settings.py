@@ -50,3 +50,24 @@ def test_options_reach_the_reader(tmp_path):
     (tmp_path / "relations.tsv").write_text("cid1\trel\tcid2\nC1\tpart_of\tC1\n")
     source = GraphSource(format="bios", path=tmp_path, languages=["zh"])
     assert source.read().concepts["preferred_term"].to_pylist() == ["心"]
+
+
+def test_bad_rows_are_reported_with_their_source_and_the_rest_is_read(tmp_path):
+    rows = [f"A{i // 10}{i % 10}{suffix},title {i}{suffix}" for i in range(30) for suffix in ("", "1")]
+    for name, bad in (("a.csv", "A99"), ("b.csv", "A9.9,title")):
+        (tmp_path / name).write_text("\n".join([*rows[:7], bad, *rows[7:]]))
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    graph, report = GraphSettings(sources=[{"format": "icd10cm", "path": path} for path in paths]).read()
+    assert graph.concepts.num_rows == len(rows)
+    assert [source["bad_rows"] for source in report["sources"]] == [
+        {"count": 1, "first": [{"file": str(path), "row": 8, "reason": reason}]}
+        for path, reason in zip(paths, ("columns", "code"), strict=True)
+    ]
+    json.dumps(report)
+
+
+def test_what_a_reader_refuses_names_the_file(tmp_path):
+    path = tmp_path / "drugs.csv"
+    path.write_text("DrugBank ID,Common name,Synonyms\nDB1,aspirin,\nDB1,aspirin,\n")
+    with pytest.raises(ValueError, match=r"drugs\.csv: concept DRUGBANK:DB1 is defined more than once"):
+        GraphSource(format="drugbank", path=path).read()

@@ -2,6 +2,7 @@ import gzip
 
 import pytest
 
+from datagen.graph.bad_rows import bad_rows
 from datagen.graph.umls import read_umls
 
 
@@ -105,6 +106,22 @@ def test_only_the_chosen_source_vocabularies_count(folder):
     assert rows(graph.relations) == [("UMLS:C3", "RO", "UMLS:C1")]
 
 
+def test_a_source_without_relations_has_its_concepts(folder):
+    graph = read_umls(folder, sources=["MSH"])
+    assert [row[:2] for row in rows(graph.concepts)] == [("UMLS:C1", "Kidney Failure, Acute")]
+    assert graph.is_a.num_rows == graph.relations.num_rows == 0
+
+
+def test_a_short_row_and_one_that_is_not_utf8_do_not_cost_the_others(folder):
+    expected = rows(read_umls(folder).concepts)
+    names = [atom("C2", f"name {i}") for i in range(40)]
+    bad = [atom("C5", "Ménière").encode("latin-1"), b"C5|ENG|P"]
+    (folder / "MRCONSO.RRF").write_bytes(b"\n".join([*bad, *(name.encode() for name in (*MRCONSO, *names))]))
+    with bad_rows() as found:
+        assert rows(read_umls(folder).concepts) == expected
+    assert [(row["row"], row["reason"]) for row in found.first] == [(1, "STR_not_utf8"), (2, "columns")]
+
+
 @pytest.mark.parametrize("change", ["gzip", "CRLF", "BOM"])
 def test_other_writings_of_the_same_files_read_alike(folder, change):
     expected = rows(read_umls(folder).terms)
@@ -121,11 +138,11 @@ def test_other_writings_of_the_same_files_read_alike(folder, change):
 def test_what_cannot_be_used_is_named(folder):
     with pytest.raises(ValueError, match="no name in the languages fr"):
         read_umls(folder, languages=["fr"])
-    with pytest.raises(ValueError, match=r"MRCONSO\.RRF: holds no rows that the settings keep"):
+    with pytest.raises(ValueError, match="no name in the languages en of the sources ICD10CM"):
         read_umls(folder, sources=["ICD10CM"])
     (folder / "MRSTY.RRF").unlink()
     with pytest.raises(ValueError, match="holds no file mrsty; give the folder"):
         read_umls(folder)
     (folder / "MRCONSO.RRF").write_text("\n".join(MRCONSO)[:-9])
-    with pytest.raises(ValueError, match=r"MRCONSO\.RRF: row 9 has \d+ columns, not 19"):
+    with pytest.raises(ValueError, match=r"MRCONSO\.RRF: 1 of 9 rows .* row 9 \(columns\)"):
         read_umls(folder)
