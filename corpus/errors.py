@@ -1,4 +1,4 @@
-"""The error table of a store, and what of it may be said: names of files may be patient ids, so counts and its path."""
+"""The error table of a store, and what of it may be said: where names of files are patient ids, they are not."""
 
 import json
 from collections import Counter
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from corpus.files import NoteFile
 from corpus.reading import BATCH_ROWS, BROKEN_OFF, UNREADABLE
+from corpus.settings import NotesSettings
 
 ERRORS_FILE = "errors.jsonl"
 
@@ -28,25 +29,26 @@ def read_errors(store: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
-def describe(store: Path) -> str:
-    """The bad rows of a store counted by reason, and where each of them is named."""
+def describe(store: Path, notes: NotesSettings) -> str:
+    """The bad rows of a store counted by reason, the first by file and row, and where each of them is named."""
     counts = Counter(map(_reason, read_errors(store)))
-    return f"{_counted(counts)} (file and row of each: {store / ERRORS_FILE})"
+    first = "" if notes.files_name_patients else "the first is {file} row {row}, ".format(**next(read_errors(store)))
+    return f"{_counted(counts)} ({first}file and row of each: {store / ERRORS_FILE})"
 
 
-def warnings(store: Path) -> Iterator[str]:
-    """What to do about each file of which all or the end could not be read."""
-    for error in read_errors(store):
+def warnings(store: Path, notes: NotesSettings) -> Iterator[str]:
+    """What to do about each file of which all or the end could not be read; none where files name patients."""
+    for error in () if notes.files_name_patients else read_errors(store):
         if error["row"] == 0 or error["reason"] == BROKEN_OFF:
             part = f"from row {error['row']} on" if error["row"] else "at all"
             yield f"{error['file']} was not read {part}: {_reason(error)}; correct or replace it and run the job again"
 
 
-def refuse(store: Path, good: int, left_out: Counter[str], files: Sequence[NoteFile], max_bad_share: float) -> None:
+def refuse(store: Path, good: int, left_out: Counter[str], files: Sequence[NoteFile], notes: NotesSettings) -> None:
     """Raises ValueError when too much is bad to go on.
 
-    That is: a file that could not be read to its end though it is whole, no good row, or more than `max_bad_share` bad
-    of the rows, or of the files' bytes in files of which nothing could be read.
+    That is: a file that could not be read to its end though it is whole, no good row, or more than
+    `notes.max_bad_share` bad of the rows, or of the files' bytes in files of which nothing could be read.
     """
     reasons: Counter[str] = Counter()
     unread: set[str] = set()
@@ -56,19 +58,21 @@ def refuse(store: Path, good: int, left_out: Counter[str], files: Sequence[NoteF
             unread.add(error["file"])
     bad_rows = reasons.total()
     if unreadable := reasons[UNREADABLE]:
-        raise ValueError(f"{unreadable} files could not be read to their end; run the job again: {describe(store)}")
+        raise ValueError(
+            f"{unreadable} files could not be read to their end; run the job again: {describe(store, notes)}"
+        )
     if good == 0:
-        why = [f"left out: {_counted(left_out)}"] * bool(left_out) + [describe(store)] * bool(bad_rows)
+        why = [f"left out: {_counted(left_out)}"] if left_out else []
+        why += [describe(store, notes)] if bad_rows else []
         raise ValueError(f"no note could be read: {'; '.join(why) or 'the files hold no rows'}")
     unread_bytes = sum(file.size for file in files if file.name in unread)
     for bad, total, what in (
         (bad_rows, good + bad_rows, "rows are bad"),
         (unread_bytes, sum(file.size for file in files), f"bytes are in the {len(unread)} files that cannot be read"),
     ):
-        if bad > max_bad_share * total:
-            raise ValueError(
-                f"{bad:,} of {total:,} {what}, more than notes.max_bad_share={max_bad_share}: {describe(store)}"
-            )
+        if bad > notes.max_bad_share * total:
+            limit = f"notes.max_bad_share={notes.max_bad_share}"
+            raise ValueError(f"{bad:,} of {total:,} {what}, more than {limit}: {describe(store, notes)}")
 
 
 def _reason(error: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ def prepare_corpus(
         progress("rows read", len(table), None)
     good, bad = staging.finish()
     write_errors(bad, files, folder)
-    refuse(folder, good, staging.left_out, files, notes.max_bad_share)
+    refuse(folder, good, staging.left_out, files, notes)
 
     store = Store(folder)
     store.write_notes(staging.good())

@@ -31,6 +31,11 @@ class NotesSettings(BaseModel):
         """A new reader of the format."""
         return Mimic3FirstDischargeSummary() if self.selection != "all" else SOURCES[self.format]()
 
+    @property
+    def files_name_patients(self) -> bool:
+        """Whether the names of files or folders are patient ids, which no message may hold."""
+        return self.format == "text"
+
     def files(self) -> list[NoteFile]:
         """The files, sorted. Raises FileNotFoundError naming the path when there are none or they cannot be opened."""
         try:

@@ -27,9 +27,9 @@ def run(settings: PrepareCorpusSettings) -> None:
         lambda step: prepare_corpus(notes, settings.chunking, step.folder, Progress()),
     )
     if result["bad_rows"]:
-        for warning in warnings(store) if notes.format != "text" else ():  # Patients are named by folders there.
+        for warning in warnings(store, notes):
             print(f"WARNING: {warning}")
-        print(f"bad rows left out: {describe(store)}")
+        print(f"bad rows left out: {describe(store, notes)}")
 
 
 if __name__ == "__main__":

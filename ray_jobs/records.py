@@ -68,7 +68,8 @@ def _built_graph(settings: RecordJobSettings) -> Path:
         (step.folder / MERGE_REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         build_graph(graph, step.folder / "built")
         joined = {name: count for name, count in report.items() if name.startswith("joined_")}
-        return {"concepts": graph.concepts.num_rows, "terms": graph.terms.num_rows, **joined}
+        bad = {"bad_rows": sum(source["bad_rows"]["count"] for source in report["sources"])}
+        return {"concepts": graph.concepts.num_rows, "terms": graph.terms.num_rows, **joined, **bad}
 
     sources = settings.graph.sources
     run_step(

@@ -1,4 +1,4 @@
-"""What a job says of bad rows: counts, and files only where a person must act on them."""
+"""What a job says of bad rows: counts, and files where their names are no patient ids."""
 
 from collections import Counter
 
@@ -7,6 +7,7 @@ import pytest
 
 from corpus.errors import ERRORS_FILE, describe, read_errors, refuse, warnings, write_errors
 from corpus.files import find_files
+from corpus.settings import NotesSettings
 
 
 @pytest.fixture
@@ -35,19 +36,27 @@ LACKING = (1, 0, "missing_column", "text")
 EMPTY = (0, 3, "missing_value", "text")
 
 
-def test_bad_rows_are_counted_by_reason_and_not_named(store):
+NOTES = NotesSettings(path="notes")
+OF_PATIENTS = NotesSettings(path="notes", format="text")
+
+
+def test_bad_rows_are_counted_by_reason_and_the_first_is_named_unless_files_name_patients(store):
     folder = store(EMPTY, (0, 4, "not_json", ""), (1, 7, "missing_value", "text"))
-    assert describe(folder) == (f"2 missing_value (text), 1 not_json (file and row of each: {folder / ERRORS_FILE})")
+    table = f"file and row of each: {folder / ERRORS_FILE}"
+    counts = "2 missing_value (text), 1 not_json"
+    assert describe(folder, NOTES) == f"{counts} (the first is {folder}/MRN1.jsonl row 3, {table})"
+    assert describe(folder, OF_PATIENTS) == f"{counts} ({table})"
     assert next(read_errors(folder))["file"].endswith("MRN1.jsonl")
 
 
 def test_a_warning_names_each_file_that_was_not_read_to_its_end(store):
     folder = store(EMPTY, BROKEN, LACKING)
-    assert list(warnings(folder)) == [
+    assert list(warnings(folder, NOTES)) == [
         f"{folder}/MRN1.jsonl was not read from row 8 on: truncated_or_corrupt_file; "
         "correct or replace it and run the job again",
         f"{folder}/MRN2.jsonl was not read at all: missing_column (text); correct or replace it and run the job again",
     ]
+    assert list(warnings(folder, OF_PATIENTS)) == []
 
 
 @pytest.mark.parametrize(
@@ -66,8 +75,8 @@ def test_a_warning_names_each_file_that_was_not_read_to_its_end(store):
 def test_too_much_that_is_bad_is_refused_without_names(store, files, rows, good, left_out, said):
     folder = store(*rows)
     if said is None:
-        refuse(folder, good, Counter(left_out), files, 0.5)
+        refuse(folder, good, Counter(left_out), files, OF_PATIENTS)
         return
     with pytest.raises(ValueError, match=said) as caught:
-        refuse(folder, good, Counter(left_out), files, 0.5)
+        refuse(folder, good, Counter(left_out), files, OF_PATIENTS)
     assert "MRN" not in str(caught.value)
