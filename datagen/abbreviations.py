@@ -11,10 +11,10 @@ from functools import cache, cached_property
 from importlib.resources import files
 from itertools import takewhile, zip_longest
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from datagen.graph.artefact import BuiltGraph, Sense
 from datagen.graph.folding import fold
@@ -43,7 +43,7 @@ class AbbreviationSettings(BaseModel):
     """What the note itself defines: "acute kidney injury (AKI)"."""
     inventory: bool = True
     """The graph's inventories of abbreviations."""
-    mined: Path | None = None
+    mined: Annotated[Path, AfterValidator(Path.absolute)] | None = None
     """Pairs that an LLM found, as JSON lines {"idx": chunk id, "abbreviations": [[short form, full name], ...]}."""
 
 

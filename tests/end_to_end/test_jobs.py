@@ -27,9 +27,8 @@ def test_bad_data_is_one_line_and_code_1_and_nothing_looks_finished(job, tmp_pat
     notes.write_text(json.dumps({"note_id": "n", "text": "a text with a canary"}) + "\n")
     run = job("prepare_corpus", "prepare_corpus", f"store.path={tmp_path / 'store'}", f"notes.path={notes}")
     assert run.wait() == 1
-    assert run.output().splitlines()[-1].startswith(
-        f"error: no note could be read: 1 missing_value (patient_id) (the first is {notes} row 1, "
-    )
+    said = f"error: no note could be read: 1 missing_value (patient_id) (the first is {notes} row 1, "
+    assert run.output().splitlines()[-1].startswith(said)
     assert "Traceback" not in run.output()
     assert "canary" not in run.output()
     assert not (tmp_path / "store").exists()
