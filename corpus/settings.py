@@ -7,6 +7,12 @@ from pydantic import BaseModel, Field, model_validator
 from corpus.files import NoteFile, find_files, fingerprint
 from corpus.sources import SOURCES, Format, NoteSource
 from corpus.sources.mimic3 import Mimic3FirstDischargeSummary
+from corpus.sources.mimic4 import Mimic4DischargeSummaries
+
+_DISCHARGE_SUMMARIES: dict[Format, type[NoteSource]] = {
+    "mimic3": Mimic3FirstDischargeSummary,
+    "mimic4": Mimic4DischargeSummaries,
+}
 
 
 class NotesSettings(BaseModel):
@@ -16,20 +22,20 @@ class NotesSettings(BaseModel):
     """A file, a folder, a glob, or any of them as a URL (`s3://bucket/folder/*.ndjson?region=...`)."""
     format: Format = "jsonl"
     selection: Literal["all", "first_discharge_summary"] = "all"
-    """Of `mimic3`: every note, or one an admission as DR.EHR and CliniQ take them, named by its HADM_ID."""
+    """Of `mimic3` and `mimic4`: every note, or one an admission as DR.EHR and CliniQ take them."""
     max_bad_share: float = Field(default=0.5, ge=0, le=1)
     """Bad rows are set aside in an error table; above this share of the rows, or with more than this share of the
     files' bytes in files of which nothing could be read, the job fails instead."""
 
     @model_validator(mode="after")
     def _selection_fits_the_format(self) -> "NotesSettings":
-        if self.selection != "all" and self.format != "mimic3":
-            raise ValueError(f"selection: {self.selection} is for format mimic3, not {self.format}")
+        if self.selection != "all" and self.format not in _DISCHARGE_SUMMARIES:
+            raise ValueError(f"selection: {self.selection} is for {' and '.join(_DISCHARGE_SUMMARIES)} only")
         return self
 
     def source(self) -> NoteSource:
         """A new reader of the format."""
-        return Mimic3FirstDischargeSummary() if self.selection != "all" else SOURCES[self.format]()
+        return (SOURCES if self.selection == "all" else _DISCHARGE_SUMMARIES)[self.format]()
 
     @property
     def files_name_patients(self) -> bool:

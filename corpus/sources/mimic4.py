@@ -1,12 +1,12 @@
 """MIMIC-IV-Note 2.2 (physionet.org/content/mimic-iv-note): discharge summaries and radiology reports."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from corpus.sources.table import Columns, TableSource
 
 
 class Mimic4Source(TableSource):
-    names = ("discharge.csv", "discharge.csv.gz", "radiology.csv", "radiology.csv.gz")
+    names: ClassVar[tuple[str, ...]] = ("discharge.csv", "discharge.csv.gz", "radiology.csv", "radiology.csv.gz")
     columns: ClassVar[Columns] = {
         "note_id": ("note_id",),
         "patient_id": ("subject_id",),
@@ -15,3 +15,12 @@ class Mimic4Source(TableSource):
         "note_time": ("charttime",),
         "text": ("text",),
     }
+
+
+class Mimic4DischargeSummaries(Mimic4Source):
+    """The discharge summary of each admission, as DR.EHR trains on; no addenda and no radiology reports."""
+
+    names = ("discharge.csv", "discharge.csv.gz")
+
+    def left_out(self, row: dict[str, Any]) -> str | None:
+        return None if row.get("note_type") == "DS" else "other_type"

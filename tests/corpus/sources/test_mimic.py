@@ -102,6 +102,16 @@ def test_mimic3_needs_the_column_that_marks_errors(write, read):
     assert found.bad == {0: ("missing_column", "iserror")}
 
 
-def test_a_selection_is_of_mimic3(tmp_path):
-    with pytest.raises(ValidationError, match="first_discharge_summary is for format mimic3, not mimic4"):
-        NotesSettings(path=str(tmp_path), format="mimic4", selection="first_discharge_summary")
+def test_of_mimic4_discharge_summaries_alone_may_be_taken(write, read, tmp_path):
+    rows = "10-DS-21,10,22,DS,21,,,Summary\n10-AD-22,10,22,AD,22,,,Addendum\n"
+    found = read(write("discharge.csv", MIMIC4 + rows), format="mimic4", selection="first_discharge_summary")
+    assert [note["note_id"] for note in found.notes.values()] == ["10-DS-21"]
+    assert found.left_out == ["other_type"]
+    write("radiology.csv", MIMIC4 + "b,1,2,RR,1,,,t\n")
+    settings = NotesSettings(path=str(tmp_path), format="mimic4", selection="first_discharge_summary")
+    assert [file.relative().name for file in settings.files()] == ["discharge.csv"]
+
+
+def test_a_selection_is_of_mimic(tmp_path):
+    with pytest.raises(ValidationError, match="first_discharge_summary is for mimic3 and mimic4 only"):
+        NotesSettings(path=str(tmp_path), format="omop", selection="first_discharge_summary")
