@@ -30,7 +30,7 @@ class SettingsError(Exception):
 
 def _from_the_root(path: Path) -> Path:
     # Workers run in folders of their own. Under `ray job submit` a relative output is refused by its step.
-    return path if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else path.absolute()
+    return path if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else Path(os.path.abspath(path))
 
 
 class Folder(BaseModel):
