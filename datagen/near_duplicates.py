@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-_MARKS = re.compile(r"\[.*?\]", re.DOTALL)
+_MARKS = re.compile(r"\[[^\[\]]*\]")
 _WORDS = re.compile(r"[^\W\d_]+")
 _SEQUENCE_WORDS = 8
 _FEWEST_SEQUENCES = 20

@@ -54,35 +54,26 @@ MakeRecords = Callable[[list[TrainingNote]], Iterable[Record | None]]
 def match_entities(
     store: Store, graph: Path, settings: Stage1Settings, guard: Guard, folder: Path, progress: Progress
 ) -> dict[str, int]:
-    """Stage 1: records of the graph terms matched in each chunk and of their expansion, and a report of them.
-
-    Counts as `write_records`.
-    """
+    """Stage 1: records of the graph terms matched in each chunk and of their expansion. Counts as `write_records`."""
     frequencies = _frequencies(store, graph, settings) if settings.expansion.profile == "nearest" else None
     make = partial(_match, graph=graph, settings=settings, excluded_terms=guard.terms, frequencies=frequencies)
-    counts = write_records(store, make, guard, folder, progress, "notes matched")
-    write_report(folder / RECORDS_FILE, counts, _built(graph), folder)
-    return counts
+    return write_records(store, make, guard, graph, folder, progress, "notes matched")
 
 
 def generate_entities(
     store: Store, graph: Path, annotator: AnnotatorSettings, guard: Guard, folder: Path, progress: Progress
 ) -> dict[str, int]:
-    """Stage 2: records of what the annotator finds stated or implied in each chunk, and a report of them.
-
-    Counts as `write_records`.
-    """
+    """Stage 2: records of what the annotator finds stated or implied in each chunk. Counts as `write_records`."""
     make = partial(_annotate, graph=graph, annotator=annotator, excluded_terms=guard.terms)
-    counts = write_records(store, make, guard, folder, progress, "notes annotated")
-    write_report(folder / RECORDS_FILE, counts, _built(graph), folder)
-    return counts
+    return write_records(store, make, guard, graph, folder, progress, "notes annotated")
 
 
 def write_records(
-    store: Store, make: MakeRecords, guard: Guard, folder: Path, progress: Progress, doing: str
+    store: Store, make: MakeRecords, guard: Guard, graph: Path, folder: Path, progress: Progress, doing: str
 ) -> dict[str, int]:
-    """Write `records.jsonl` into `folder`; counts of notes, chunks, records, entities and of notes left out by rule.
+    """Write `records.jsonl` and its report into `folder`.
 
+    The counts of notes, chunks, records and entities, and of notes left out by rule.
     Raises ValueError when no chunk gives a record.
     """
     total = store.notes().count_rows()
@@ -103,6 +94,7 @@ def write_records(
             f"none of {counts['chunks']} chunks of {store.folder} gave a training record (notes left out by the guard: "
             f"{left_out or 'none'}); does the knowledge graph fit the language and the field of the notes?"
         )
+    write_report(folder / RECORDS_FILE, {"notes": total, **counts}, _built(graph), folder)
     return {"notes": total, **counts}
 
 
