@@ -1,0 +1,1 @@
+"""What answers prompts: engines behind one form of request and completion."""
