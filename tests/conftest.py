@@ -1,9 +1,10 @@
-"""One local Ray for all tests that need it, in a temporary folder of its own and stopped at the end."""
+"""One local Ray for all tests that need it, in a temporary folder of its own and stopped at the end; one tiny LLM."""
 
 import shutil
 import tempfile
 
 import pytest
+from tiny_llama import write_tiny_llama
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,9 @@ def local_ray():
     yield temporary
     ray.shutdown()
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory):
+    """The folder of a tiny random Llama that vLLM runs on a CPU."""
+    return write_tiny_llama(tmp_path_factory.mktemp("tiny_llama"))
