@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from datagen.engines.base import CallFailed, Completion, EngineDown, Reason, Request
 
 LONGEST_WAIT_S = 120
-"""openai waits as long as a server's Retry-After asks, up to this; where it asks for more, openai does not try again."""
+"""As long as this openai waits where a server's Retry-After asks for it; asked for more, it does not try again."""
 FEWEST_LOST = 20
 NO_ANSWER: tuple[Reason, ...] = ("timeout", "rate_limited", "unreachable", "server_error")
 """Failures that tell of the endpoint rather than of the request."""
@@ -89,7 +89,7 @@ class Endpoint:
         # The client's own timeout starts anew with every byte: a server that drips would hold a call for ever.
         self._deadline_s = settings.tries * (settings.timeout_s + LONGEST_WAIT_S)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._lost_in_a_row = 0
+        self._lost = 0
 
     async def complete(self, request: Request) -> Completion:
         """The model's answer.
@@ -110,7 +110,7 @@ class Endpoint:
             except (APIError, TimeoutError) as error:
                 raise self._failure(error) from None
             completion = _read(response.http_response.content)
-            self._lost_in_a_row = 0
+            self._lost = 0
             return completion
 
     async def close(self) -> None:
@@ -131,11 +131,11 @@ class Endpoint:
         else:
             reason = "timeout" if isinstance(error, TimeoutError | APITimeoutError) else "unreachable"
         if reason in NO_ANSWER:
-            self._lost_in_a_row += 1
-            if self._lost_in_a_row >= max(FEWEST_LOST, 2 * self._settings.concurrency):
+            self._lost += 1
+            if self._lost >= max(FEWEST_LOST, 2 * self._settings.concurrency):
                 return EngineDown(
-                    f"{url}: no answer to {self._lost_in_a_row} calls in a row, to the last for {reason}; check that the "
-                    "endpoint runs or lower `concurrency`, and run the same command again"
+                    f"{url}: {self._lost} calls lost since its last answer, the latest {reason}; check that it runs "
+                    "or lower `concurrency`, then run the same command again"
                 )
         return CallFailed(reason)
 
