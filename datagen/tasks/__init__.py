@@ -10,6 +10,7 @@ from importlib.resources import files
 from pkgutil import iter_modules
 
 import yaml
+from jsonschema import SchemaError
 
 from datagen.tasks.base import Prompt, Task
 
@@ -23,15 +24,20 @@ def load_task(name: str) -> Task:
     """The task of this name.
 
     Raises:
-        ValueError: on an unknown name, or a prompt of another form than `Prompt`.
+        ValueError: on an unknown name, a prompt of another form than `Prompt`, or a schema that is none.
     """
     if name not in task_names():
         raise ValueError(f"no task {name!r}; known: {', '.join(task_names())}")
     package = f"{__name__}.{name}"
     prompt, schema = files(package) / "prompt.yaml", files(package) / "schema.json"
-    return Task(
-        name,
-        Prompt.model_validate(yaml.load(prompt.read_text("utf-8"), Loader=yaml.CSafeLoader)),
-        json.loads(schema.read_text("utf-8")) if schema.is_file() else None,
-        import_module(f"{package}.parser").parse,
-    )
+    parser = import_module(f"{package}.parser").parse
+    try:
+        content = yaml.load(prompt.read_text("utf-8"), Loader=yaml.CSafeLoader)
+        return Task(
+            name,
+            Prompt.model_validate(content),
+            json.loads(schema.read_text("utf-8")) if schema.is_file() else None,
+            parser,
+        )
+    except (ValueError, yaml.YAMLError, SchemaError) as error:
+        raise ValueError(f"task {name}: {error}") from None

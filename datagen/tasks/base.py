@@ -72,12 +72,14 @@ class Task:
         self.name = name
         self.variants = tuple(prompt.variants)
         self.max_tokens = prompt.max_tokens
+        if schema is not None:
+            Draft202012Validator.check_schema(schema)
         self.schema = schema
         """What decoding is constrained to; None where the answer is free text"""
         self.needs_query = "{query}" in prompt.user
         self._prompt = prompt
         self._parser = parser
-        self._only_list = _only_list(schema) if schema else None
+        self._only_list = _only_list(schema or {})
 
     def messages(self, text: str, variant: str = "", query: str = "") -> list[dict[str, str]]:
         """The system and the user message in OpenAI's chat form, with text and query verbatim.
@@ -113,9 +115,8 @@ class Task:
             raise UnusableAnswer("truncated" if is_truncated else "not_json") from None
         if self._only_list and isinstance(value, list):
             value = {self._only_list: value}
-        if is_cut and not (self._only_list and value.get(self._only_list)):
-            raise UnusableAnswer("truncated")
-        if is_truncated and not self._only_list:
+        complete_items = isinstance(value, dict) and value.get(self._only_list)
+        if (is_cut or is_truncated) and not complete_items:
             raise UnusableAnswer("truncated")
         if not Draft202012Validator(self.schema).is_valid(value):
             raise UnusableAnswer("wrong_form")
@@ -124,6 +125,6 @@ class Task:
 
 def _only_list(schema: dict[str, Any]) -> str | None:
     """The name of the property, where an object of the schema holds one list and nothing else."""
-    properties = schema["properties"]
-    name = next(iter(properties))
-    return name if len(properties) == 1 and properties[name]["type"] == "array" else None
+    properties = schema.get("properties", {})
+    lists = [name for name, part in properties.items() if part.get("type") == "array"]
+    return lists[0] if lists and len(properties) == 1 else None

@@ -9,8 +9,8 @@ from pydantic_core import from_json
 def read_json(answer: str) -> tuple[Any, bool]:
     """The value of an answer, and whether the answer breaks off.
 
-    Of an answer that breaks off only what is complete remains: the list `[...]`, or the object's last list
-    `{"key": [...]}`, ends with its last complete item.
+    Of an answer that breaks off only what is complete remains: the list `[...]`, or the one in `{"key": [...]}`, of
+    objects, lists or strings ends with its last complete item.
 
     Raises:
         ValueError: where the answer is no JSON, neither whole nor broken off.
@@ -24,7 +24,7 @@ def read_json(answer: str) -> tuple[Any, bool]:
     for closing in ("}", "]}", "]"):
         with suppress(ValueError):
             return from_json(text.rstrip().removesuffix(",") + closing), True
-    value = from_json(text, allow_partial=True)
+    value = from_json(text, allow_partial="trailing-strings")
     if isinstance(value, dict):
         return {key: _without_last(part) for key, part in value.items()}, True
     return _without_last(value), True
