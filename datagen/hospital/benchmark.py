@@ -8,16 +8,15 @@ import gzip
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from corpus.chunking import ChunkingSettings, chunk_note
 from datagen.hospital.facts import World, world
+from datagen.hospital.lexicon import Mention
 from datagen.hospital.patients import generate_patient
 from datagen.hospital.settings import HospitalSettings
-from datagen.hospital.writer import Mention
 
 MATCH_TYPES = ("string", "abbreviation", "synonym", "hyponym", "implication")
 """From the most to the least explicit."""
@@ -26,8 +25,7 @@ MOST_RELEVANT = 0.15
 """A query that is relevant in a larger share of the chunks is dropped."""
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(NamedTuple):
     """Why a chunk is relevant to a concept; `seen` where training notes show the concept and this way to tell it."""
 
     match_type: str
@@ -41,6 +39,7 @@ def write_benchmark(settings: HospitalSettings, chunking: ChunkingSettings, fold
     concepts), patients.txt, STATS.json. Equal settings give equal bytes.
     """
     known = world(settings.seed)
+    concepts = known.everything.concepts
     chunks: list[dict[str, str]] = []
     judged: dict[str, dict[str, Judgement]] = defaultdict(dict)
     patients = []
@@ -48,37 +47,48 @@ def write_benchmark(settings: HospitalSettings, chunking: ChunkingSettings, fold
         patient = generate_patient(settings, index)
         patients.append(patient.patient_id)
         for note in patient.notes:
-            text = note.row["text"]
-            for number, chunk in enumerate(chunk_note(text, chunking)):
+            ids = {"note_id": note.row["note_id"], "patient_id": patient.patient_id}
+            for number, chunk in enumerate(chunk_note(note.row["text"], chunking)):
                 chunk_id = f"{note.row['note_id']}_{number}"
-                ids = {"note_id": note.row["note_id"], "patient_id": patient.patient_id}
                 chunks.append({"_id": chunk_id, "text": chunk.text, **ids})
                 inside = [m for m in note.mentions if chunk.char_start <= m.start and m.end <= chunk.char_end]
-                for concept, judgement in judge(known, text, inside).items():
+                for concept, judgement in judge(known, note.row["text"], inside).items():
                     judged[concept][chunk_id] = judgement
-    kept = {
-        c: judged[c] for c in known.everything.concepts if c in judged and len(judged[c]) <= MOST_RELEVANT * len(chunks)
-    }
-    numbers = {concept: f"q{number:04d}" for number, concept in enumerate(kept)}
+    kept = [c for c in concepts if c in judged and len(judged[c]) <= MOST_RELEVANT * len(chunks)]
     queries = [
-        {"_id": numbers[c], "text": concept.name, "type": concept.type, "concept": c}
-        for c, concept in known.everything.concepts.items()
-        if c in kept
+        {"_id": f"q{number:04d}", "text": concepts[c].name, "type": concepts[c].type, "concept": c}
+        for number, c in enumerate(kept)
     ]
-    pairs = [(numbers[c], chunk_id, judgement) for c, found in kept.items() for chunk_id, judgement in found.items()]
-    stats = _statistics(patients, chunks, queries, pairs, dropped=len(judged) - len(kept))
-    held_out = [w.text for c in sorted(known.held_out_concepts) for w in known.everything.concepts[c].wordings()]
+    relevant = [
+        (query["_id"], chunk_id, judgement.match_type, "seen" if judgement.seen else "unseen")
+        for query in queries
+        for chunk_id, judgement in judged[query["concept"]].items()
+    ]
+    match_types = Counter(match_type for _, _, match_type, _ in relevant)
+    stats = {
+        "patients": len(patients),
+        "notes": len({chunk["note_id"] for chunk in chunks}),
+        "chunks": len(chunks),
+        "queries": len(queries),
+        "query_types": dict(sorted(Counter(query["type"] for query in queries).items())),
+        "qrels": len(relevant),
+        "match_types": {match_type: match_types[match_type] for match_type in MATCH_TYPES},
+        "evidence": dict(sorted(Counter(evidence for *_, evidence in relevant).items())),
+        f"queries_dropped_above_{MOST_RELEVANT:.0%}": len(judged) - len(kept),
+    }
+    files = {
+        "queries.jsonl": _json_lines(queries),
+        "qrels.tsv": _lines(["query-id\tcorpus-id\tscore", *(f"{query}\t{chunk}\t1" for query, chunk, *_ in relevant)]),
+        "match_types.tsv": _lines(["query-id\tcorpus-id\tmatch_type\tevidence", *map("\t".join, relevant)]),
+        "held_out_terms.txt": _lines(w.text for c in sorted(known.held_out_concepts) for w in concepts[c].wordings()),
+        "patients.txt": _lines(patients),
+        "STATS.json": json.dumps(stats, indent=1) + "\n",
+    }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    packed = gzip.compress("".join(_json_lines(chunks)).encode(), mtime=0)
-    (folder / "corpus.jsonl.gz").write_bytes(packed)
-    _write(folder / "queries.jsonl", _json_lines(queries))
-    _write(folder / "qrels.tsv", _table("score", ((q, d, "1") for q, d, _ in pairs)))
-    rows = ((q, d, f"{j.match_type}\t{'seen' if j.seen else 'unseen'}") for q, d, j in pairs)
-    _write(folder / "match_types.tsv", _table("match_type\tevidence", rows))
-    _write(folder / "held_out_terms.txt", (f"{term}\n" for term in held_out))
-    _write(folder / "patients.txt", (f"{patient}\n" for patient in patients))
-    _write(folder / "STATS.json", [json.dumps(stats, indent=1) + "\n"])
+    (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(_json_lines(chunks).encode(), mtime=0))
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
     return stats
 
 
@@ -95,50 +105,18 @@ def judge(known: World, text: str, mentions: list[Mention]) -> dict[str, Judgeme
         words = text[mention.start : mention.end]
         hidden = mention.concept in known.held_out_concepts or mention.pattern in known.held_out_patterns
         for concept in {mention.concept} | known.everything.ancestors[mention.concept]:
-            if mention.kind == "implication":
-                how = "implication"
-            elif re.search(rf"(?<!\w){re.escape(known.everything.concepts[concept].name)}(?!\w)", words, re.IGNORECASE):
+            how: str = mention.kind if concept == mention.concept or mention.kind == "implication" else "hyponym"
+            name = re.escape(known.everything.concepts[concept].name)
+            if how != "implication" and re.search(rf"(?<!\w){name}(?!\w)", words, re.IGNORECASE):
                 how = "string"
-            else:
-                how = mention.kind if concept == mention.concept else "hyponym"
-            seen = not hidden and concept not in known.held_out_concepts
-            reasons[concept].add((MATCH_TYPES.index(how), seen))
-    judgements = {}
-    for concept in sorted(reasons):
-        best = min(rank for rank, _ in reasons[concept])
-        judgements[concept] = Judgement(MATCH_TYPES[best], (best, True) in reasons[concept])
-    return judgements
+            reasons[concept].add((MATCH_TYPES.index(how), hidden or concept in known.held_out_concepts))
+    best = {concept: min(reasons[concept]) for concept in sorted(reasons)}
+    return {concept: Judgement(MATCH_TYPES[rank], not unseen) for concept, (rank, unseen) in best.items()}
 
 
-def _statistics(
-    patients: list[str],
-    chunks: list[dict[str, str]],
-    queries: list[dict[str, str]],
-    pairs: list[tuple[str, str, Judgement]],
-    dropped: int,
-) -> dict[str, Any]:
-    evidence = Counter("seen" if judgement.seen else "unseen" for _, _, judgement in pairs)
-    return {
-        "patients": len(patients),
-        "notes": len({chunk["note_id"] for chunk in chunks}),
-        "chunks": len(chunks),
-        "queries": len(queries),
-        "query_types": dict(sorted(Counter(query["type"] for query in queries).items())),
-        "qrels": len(pairs),
-        "match_types": {t: sum(j.match_type == t for _, _, j in pairs) for t in MATCH_TYPES},
-        "evidence": dict(sorted(evidence.items())),
-        f"queries_dropped_above_{MOST_RELEVANT:.0%}": dropped,
-    }
+def _json_lines(rows: Iterable[dict[str, str]]) -> str:
+    return _lines(json.dumps(row, ensure_ascii=False) for row in rows)
 
 
-def _json_lines(rows: list[dict[str, str]]) -> Iterator[str]:
-    return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _table(columns: str, rows: Iterator[tuple[str, str, str]]) -> Iterator[str]:
-    yield f"query-id\tcorpus-id\t{columns}\n"
-    yield from ("\t".join(row) + "\n" for row in rows)
-
-
-def _write(path: Path, lines: Any) -> None:
-    path.write_text("".join(lines), encoding="utf-8")
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

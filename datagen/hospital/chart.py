@@ -1,14 +1,18 @@
 """What is true of a patient: conditions, drugs, procedures and lasting values, and how they change over the years."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from datagen.hospital.facts import Concept, Facts
+
+T = TypeVar("T")
 
 
 @dataclass
 class Chart:
-    """A patient's state at one moment; conditions and procedures map to their year, drugs to their dose."""
+    """A patient's state at one moment; conditions, past illnesses and procedures map to their year, drugs to doses."""
 
     facts: Facts
     rng: random.Random
@@ -30,22 +34,19 @@ class Chart:
     true: set[str] = field(default_factory=set)
     """Every concept that was ever true of the patient, with all broader concepts."""
 
-    def has(self, concept_id: str) -> bool:
-        """Whether the concept was ever true of the patient."""
-        return concept_id in self.true
+    def some(self, choices: Sequence[T], most: int) -> list[T]:
+        """Up to `most` of the choices, in random order."""
+        return self.rng.sample(choices, min(len(choices), most))
 
     def add(self, concept: Concept) -> None:
         """Remember that the concept is true of the patient, and stop the drugs that it speaks against."""
         self.true |= {concept.concept_id} | self.facts.ancestors[concept.concept_id]
-        harmful = [drug for drug in self.drugs if not self.true.isdisjoint(self.facts.concepts[drug].avoid)]
-        for drug in harmful:
-            del self.drugs[drug]
+        self.drugs = {c: dose for c, dose in self.drugs.items() if self.true.isdisjoint(self.facts.concepts[c].avoid)}
 
     def kept(self, name: str, low: float, high: float) -> float:
         """A value that stays with the patient and drifts by a few per cent of its range each time it is asked for."""
         step = self.rng.uniform(-0.06, 0.06)
-        place = self.values.get(name)
-        place = self.rng.random() if place is None else min(1.0, max(0.0, place + step))
+        place = min(1.0, max(0.0, self.values[name] + step)) if name in self.values else self.rng.random()
         self.values[name] = place
         return low + place * (high - low)
 
@@ -55,7 +56,7 @@ class Chart:
             concept.age[0] <= year - self.birth_year <= concept.age[1]
             and concept.sex in (None, self.sex)
             and concept.concept_id not in self.true
-            and not self.true.intersection(concept.excludes)
+            and self.true.isdisjoint(concept.excludes)
             and not any(concept.concept_id in self.facts.concepts[c].excludes for c in self.conditions)
             and (not concept.needs or not self.true.isdisjoint(concept.needs))
         )
@@ -63,10 +64,8 @@ class Chart:
     def fall_ill(self, course: str, year: int) -> Concept | None:
         """Draw a condition of this course by frequency and risk factors; None where none suits."""
         candidates = [c for c in self.facts.by_course[course] if self.suits(c, year)]
-        if not candidates:
-            return None
         weights = [c.weight * (1 + 2 * len(self.true.intersection(c.more_with))) for c in candidates]
-        return self.rng.choices(candidates, weights)[0]
+        return self.rng.choices(candidates, weights)[0] if candidates else None
 
     def acquire(self, concept: Concept, year: int, since: int) -> None:
         """A chronic condition sets in, with one or two drugs and perhaps a procedure, begun in `since`..`year`."""
@@ -74,15 +73,15 @@ class Chart:
         self.add(concept)
         for _ in range(self.rng.choice([1, 1, 2])):
             self.prescribe(concept.drugs)
-        for procedure in map(self.facts.concepts.__getitem__, concept.procedures):
-            fits = (procedure.history or procedure.ongoing) and procedure.sex in (None, self.sex)
-            if fits and self.rng.random() < 0.35 and not self.has(procedure.concept_id):
+        for procedure in self.facts.those(concept.procedures):
+            fits = procedure.history and procedure.sex in (None, self.sex)
+            if fits and self.rng.random() < 0.35 and procedure.concept_id not in self.true:
                 self.operate(procedure, self.rng.randint(self.conditions[concept.concept_id], year))
 
     def operate(self, procedure: Concept, year: int) -> None:
         """A procedure is done; what leaves a trace stays in the history."""
         self.add(procedure)
-        if procedure.history or procedure.ongoing:
+        if procedure.history:
             self.procedures.setdefault(procedure.concept_id, year)
 
     def prescribe(self, choices: tuple[str, ...]) -> None:
@@ -101,7 +100,7 @@ class Chart:
 
     def treatments(self, concept: Concept) -> list[Concept]:
         """The patient's drugs that treat the condition."""
-        return [self.facts.concepts[c] for c in (*concept.drugs, *concept.keeps) if c in self.drugs]
+        return self.facts.those(c for c in (*concept.drugs, *concept.keeps) if c in self.drugs)
 
 
 def newborn_chart(facts: Facts, rng: random.Random, year: int) -> Chart:
@@ -109,8 +108,7 @@ def newborn_chart(facts: Facts, rng: random.Random, year: int) -> Chart:
     age = min(95, max(19, round(rng.gauss(62, 17))))
     chart = Chart(facts, rng, rng.choice("FM"), year - age, rng.choice(["left", "right"]), rng.randint(10, 9999))
     most = 2 if age < 40 else 4 if age < 60 else 6
-    for _ in range(rng.randint(min(1, most - 1), most)):
-        condition = chart.fall_ill("chronic", year)
-        if condition:
+    for _ in range(rng.randint(1, most)):
+        if condition := chart.fall_ill("chronic", year):
             chart.acquire(condition, year, max(chart.birth_year + 15, year - 18))
     return chart

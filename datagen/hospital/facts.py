@@ -5,17 +5,17 @@ Facts are data, in conditions.yaml, procedures.yaml, drugs.yaml and phrases.yaml
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from datagen.hospital.lexicon import Lexicon, Wording, words
+from datagen.hospital.lexicon import Lexicon, Wording
 
 HELD_OUT_SHARE = 0.2
 """Share of concepts, and of implication patterns, that no training note ever shows."""
@@ -23,18 +23,13 @@ HELD_OUT_SHARE = 0.2
 _FILES = {"conditions.yaml": "disease", "procedures.yaml": "procedure", "drugs.yaml": "drug"}
 
 
-class Pattern(BaseModel):
-    """A text from which its concept follows though it is not named."""
+class Pattern(NamedTuple):
+    """A text from which a concept follows though it is not named; a finding of the examination `exam` if given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    concept: str
     pattern_id: str
     text: str
-
-
-class Imaging(Pattern):
-    """A finding of one examination from which the concept follows."""
-
-    exam: str
+    exam: str = ""
 
 
 class Concept(BaseModel):
@@ -63,7 +58,7 @@ class Concept(BaseModel):
     labs: dict[str, str] = {}
     shifts: dict[str, str] = {}
     exam: dict[str, str] = {}
-    imaging: tuple[Imaging, ...] = ()
+    imaging: tuple[Pattern, ...] = ()
     implied_by: tuple[Pattern, ...] = ()
     doses: tuple[str, ...] = ()
     indicates: str | None = None
@@ -81,12 +76,6 @@ class Concept(BaseModel):
             *(Wording(text, self.concept_id, "hyponym") for text in self.narrower),
         ]
 
-    def links(self) -> set[str]:
-        """Ids of the concepts that this one refers to."""
-        lists = ("is_a", "more_with", "needs", "excludes", "symptoms", "drugs", "keeps", "procedures", "leaves")
-        linked = {concept_id for field in (*lists, "avoid") for concept_id in getattr(self, field)}
-        return linked | ({self.indicates} if self.indicates else set())
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -94,6 +83,10 @@ class Facts:
 
     concepts: dict[str, Concept]
     phrases: dict[str, Any]
+
+    def those(self, ids: Iterable[str]) -> list[Concept]:
+        """The concepts with these ids."""
+        return [self.concepts[concept_id] for concept_id in ids]
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -103,28 +96,33 @@ class Facts:
     @cached_property
     def ancestors(self) -> dict[str, frozenset[str]]:
         """Each concept's broader concepts, all levels, without itself."""
-        return {c: closure({c}, lambda i: self.concepts[i].is_a) - {c} for c in self.concepts}
+
+        def broader(concept_id: str) -> frozenset[str]:
+            parents = self.concepts[concept_id].is_a
+            return frozenset(parents).union(*map(broader, parents))
+
+        return {concept_id: broader(concept_id) for concept_id in self.concepts}
 
     @cached_property
-    def users(self) -> dict[str, frozenset[str]]:
+    def users(self) -> dict[str, set[str]]:
         """For each concept, the conditions in whose course it occurs."""
         users: dict[str, set[str]] = defaultdict(set)
         for concept in self.concepts.values():
             for used in (*concept.symptoms, *concept.drugs, *concept.keeps, *concept.procedures):
                 users[used].add(concept.concept_id)
-        return {used: frozenset(by) for used, by in users.items()}
+        return dict(users)
 
     @cached_property
     def by_course(self) -> dict[str, list[Concept]]:
-        """Concepts of each course, in the order of the files."""
-        return {
-            course: [c for c in self.concepts.values() if c.type == "disease" and c.course == course]
-            for course in ("chronic", "acute", "symptom", "group")
-        }
+        """Conditions of each course, in the order of the file."""
+        by_course: dict[str, list[Concept]] = defaultdict(list)
+        for concept in self.concepts.values():
+            by_course[concept.course].append(concept)
+        return by_course
 
-    def patterns(self) -> list[tuple[Concept, Pattern]]:
-        """Every implication pattern with the concept that it implies."""
-        return [(c, pattern) for c in self.concepts.values() for pattern in (*c.implied_by, *c.imaging)]
+    def patterns(self) -> list[Pattern]:
+        """Every implication pattern."""
+        return [pattern for c in self.concepts.values() for pattern in (*c.implied_by, *c.imaging)]
 
     def without(self, concepts: frozenset[str], patterns: frozenset[str]) -> "Facts":
         """The same facts with no trace of the held-out concepts and patterns: links and texts that would
@@ -150,18 +148,7 @@ class Facts:
         return Facts(kept, pruned(self.phrases))
 
 
-def closure(start: set[str], step: Callable[[str], Iterable[str]]) -> frozenset[str]:
-    """All ids reachable from `start`, itself included."""
-    seen, todo = set(start), list(start)
-    while todo:
-        new = set(step(todo.pop())) - seen
-        seen |= new
-        todo.extend(new)
-    return frozenset(seen)
-
-
-@dataclass(frozen=True)
-class World:
+class World(NamedTuple):
     """All facts, the part that training patients may show, and what is held out of it."""
 
     everything: Facts
@@ -184,69 +171,45 @@ def _held_out(facts: Facts, rng: random.Random) -> tuple[frozenset[str], frozens
     A concept takes with it what cannot occur without it: its narrower concepts, concepts whose wordings contain one
     of its own, and drugs, procedures and symptoms that only held-out conditions use.
     """
-    drags: dict[str, set[str]] = defaultdict(set)
-    owner = {words(w.text): w.concept for concept in facts.concepts.values() for w in concept.wordings()}
-    for tokens, concept_id in owner.items():
-        for start, stop in combinations(range(len(tokens) + 1), 2):
-            if tokens[start:stop] in owner:
-                drags[owner[tokens[start:stop]]].add(concept_id)
-    for concept_id, broader in facts.ancestors.items():
-        for ancestor in broader:
-            drags[ancestor].add(concept_id)
+    shown_by = {concept_id: set(broader) for concept_id, broader in facts.ancestors.items()}
+    for words, wording in facts.lexicon.by_words.items():
+        parts = (words[start:stop] for start, stop in combinations(range(len(words) + 1), 2))
+        shown_by[wording.concept] |= {facts.lexicon.by_words[p].concept for p in parts if p in facts.lexicon.by_words}
     limit = round(HELD_OUT_SHARE * len(facts.concepts))
     held: frozenset[str] = frozenset()
     for concept_id in rng.sample(list(facts.concepts), len(facts.concepts)):
-        grown = held | {concept_id}
-        while True:
-            orphans = {used for used, users in facts.users.items() if users <= grown}
-            wider = closure(set(grown | orphans), lambda i: drags[i])
-            if wider == grown:
-                break
-            grown = wider
+        before, grown = held, held | {concept_id}
+        while grown != before:
+            before = grown
+            grown |= {c for c, shown in shown_by.items() if not shown.isdisjoint(before)}
+            grown |= {used for used, users in facts.users.items() if users <= before}
         if len(grown) <= limit:
             held = grown
-    showing = set()
-    for concept, pattern in facts.patterns():
-        exam = pattern.exam if isinstance(pattern, Imaging) else ""
-        if concept.concept_id in held or facts.lexicon.concepts_in(f"{exam}. {pattern.text}") & held:
-            showing.add(pattern.pattern_id)
-    rest = [pattern.pattern_id for _, pattern in facts.patterns() if pattern.pattern_id not in showing]
-    return held, frozenset(showing | set(rng.sample(rest, round(HELD_OUT_SHARE * len(rest)))))
+    patterns = {p.pattern_id: facts.lexicon.concepts_in(f"{p.exam}. {p.text}") | {p.concept} for p in facts.patterns()}
+    rest = [pattern_id for pattern_id, shown in patterns.items() if held.isdisjoint(shown)]
+    chosen = rng.sample(rest, round(HELD_OUT_SHARE * len(rest)))
+    return held, frozenset(patterns.keys() - set(rest)) | frozenset(chosen)
 
 
 @lru_cache(maxsize=1)
 def load_facts() -> Facts:
-    """Read and check the facts; a dangling link, a shared wording or an implication that names its own concept
-    raises ValueError."""
-    concepts: dict[str, Concept] = {}
-    for file, kind in _FILES.items():
-        for concept_id, entry in _read(file).items():
-            if concept_id in concepts:
-                raise ValueError(f"{file}: {concept_id} is defined twice")
-            concepts[concept_id] = _concept(concept_id, kind, entry)
-    facts = Facts(concepts, _read("phrases.yaml"))
-    for concept in concepts.values():
-        if dangling := sorted(concept.links() - concepts.keys()):
-            raise ValueError(f"{concept.concept_id}: unknown concepts {dangling}")
-    for concept, pattern in facts.patterns():
-        for named in facts.lexicon.concepts_in(pattern.text):
-            if concept.concept_id in {named} | facts.ancestors[named]:
-                raise ValueError(f"{pattern.pattern_id} names the concept that it should only imply")
-    return facts
+    """The packaged facts."""
+    entries = ((type_, *item) for file, type_ in _FILES.items() for item in _read(file).items())
+    concepts = [_concept(type_, concept_id, entry) for type_, concept_id, entry in entries]
+    return Facts({concept.concept_id: concept for concept in concepts}, _read("phrases.yaml"))
 
 
 def _read(file: str) -> dict[str, Any]:
     return yaml.load(Path(__file__).with_name(file).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
-def _concept(concept_id: str, kind: str, entry: dict[str, Any]) -> Concept:
-    texts = enumerate(entry.pop("implied_by", []))
-    implied_by = [{"pattern_id": f"{concept_id}/{number}", "text": text} for number, text in texts]
-    imaging = [
-        {"pattern_id": f"{concept_id}/imaging{number}", "text": item["finding"], "exam": item["exam"]}
-        for number, item in enumerate(entry.pop("imaging", []))
-    ]
-    name = entry.pop("name", concept_id.replace("_", " "))
-    return Concept.model_validate(
-        {"concept_id": concept_id, "type": kind, "name": name, "implied_by": implied_by, "imaging": imaging} | entry
-    )
+def _concept(type_: str, concept_id: str, entry: dict[str, Any]) -> Concept:
+    texts, images = entry.get("implied_by", []), entry.get("imaging", [])
+    patterns = {
+        "implied_by": [Pattern(concept_id, f"{concept_id}/{n}", text) for n, text in enumerate(texts)],
+        "imaging": [
+            Pattern(concept_id, f"{concept_id}/imaging{n}", i["finding"], i["exam"]) for n, i in enumerate(images)
+        ],
+    }
+    name = concept_id.replace("_", " ")
+    return Concept.model_validate({"concept_id": concept_id, "type": type_, "name": name} | entry | patterns)

@@ -1,8 +1,7 @@
 """Every wording of every concept, found in text as whole words, longest first, letters' case ignored."""
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 Kind = Literal["name", "synonym", "abbreviation", "hyponym", "implication"]
@@ -18,49 +17,45 @@ class Wording(NamedTuple):
     kind: Kind
 
 
-class Found(NamedTuple):
-    """A wording at `[start, end)` of the text searched."""
+class Mention(NamedTuple):
+    """`text[start:end]` of a note speaks of a concept; asserted unless negated, of a relative, or hypothetical."""
 
     start: int
     end: int
-    wording: Wording
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Lower-case word and punctuation tokens."""
-    return tuple(token.lower() for token in _TOKEN.findall(text))
+    concept: str
+    kind: Kind
+    pattern: str = ""
+    """The implication pattern's id; empty for a mention by name."""
+    asserted: bool = True
 
 
 class Lexicon:
     """Finds wordings; two concepts that share one raise ValueError."""
 
     def __init__(self, wordings: Iterable[Wording]) -> None:
-        owners: dict[tuple[str, ...], Wording] = {}
+        self.by_words: dict[tuple[str, ...], Wording] = {}
+        """Each wording by its lower-case word and punctuation tokens."""
+        self._longest: dict[str, int] = {}
         for wording in wordings:
-            other = owners.setdefault(words(wording.text), wording)
+            words = tuple(_TOKEN.findall(wording.text.lower()))
+            other = self.by_words.setdefault(words, wording)
             if other is not wording:
                 raise ValueError(f"{wording.text!r} is a wording of both {other.concept} and {wording.concept}")
-        self._by_first: dict[str, list[tuple[tuple[str, ...], Wording]]] = defaultdict(list)
-        for tokens, wording in sorted(owners.items(), key=lambda item: -len(item[0])):
-            self._by_first[tokens[0]].append((tokens, wording))
+            self._longest[words[0]] = max(len(words), self._longest.get(words[0], 0))
 
-    def scan(self, text: str) -> list[Found]:
+    def scan(self, text: str) -> Iterator[Mention]:
         """Wordings in `text` from left to right, not overlapping."""
-        matches = list(_TOKEN.finditer(text))
-        tokens = [match.group().lower() for match in matches]
-        found: list[Found] = []
-        position = 0
-        while position < len(tokens):
-            for candidate, wording in self._by_first.get(tokens[position], ()):
-                stop = position + len(candidate)
-                if tuple(tokens[position:stop]) == candidate:
-                    found.append(Found(matches[position].start(), matches[stop - 1].end(), wording))
-                    position = stop
+        tokens = list(_TOKEN.finditer(text))
+        words = tuple(token.group().lower() for token in tokens)
+        start = 0
+        while start < len(words):
+            stop = start + 1
+            for stop in range(min(start + self._longest.get(words[start], 0), len(words)), start, -1):
+                if wording := self.by_words.get(words[start:stop]):
+                    yield Mention(tokens[start].start(), tokens[stop - 1].end(), wording.concept, wording.kind)
                     break
-            else:
-                position += 1
-        return found
+            start = stop
 
     def concepts_in(self, text: str) -> set[str]:
         """The concepts that `text` names."""
-        return {found.wording.concept for found in self.scan(text)}
+        return {found.concept for found in self.scan(text)}

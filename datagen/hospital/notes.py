@@ -1,6 +1,7 @@
-"""The five kinds of notes, each a sequence of sections whose order and wording depend on the author."""
+"""What the notes of a visit say, section by section; which sections a kind of note holds is in phrases.yaml."""
 
-from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
 
 from datagen.hospital.chart import Chart
 from datagen.hospital.facts import Concept, Pattern
@@ -8,360 +9,275 @@ from datagen.hospital.visits import Visit
 from datagen.hospital.writer import Writer
 
 
-class NoteSections:
-    """The sections from which notes of one visit are put together, as written by one author."""
+class NoteWriter(Writer):
+    """Writes one note of one visit; `write` calls the sections, which are the public methods, by their names."""
 
-    def __init__(self, writer: Writer, chart: Chart, visit: Visit) -> None:
-        self.w, self.chart, self.visit, self.rng = writer, chart, visit, writer.rng
-        self.facts = chart.facts
-        self.complaints = visit.symptoms or [self.rng.choice(self.facts.by_course["symptom"])]
-        shown = self._concepts(chart.conditions)
-        self.conditions = self.rng.sample(shown, min(len(shown), self.rng.randint(3, 6)))
-        told = [*self.conditions, *([visit.acute] if visit.acute else [])]
-        self.implied = {c.concept_id for c in told if self._usable(c) and self.rng.random() < 0.4}
+    def __init__(self, chart: Chart, visit: Visit, brackets: bool, time: datetime) -> None:
+        super().__init__(chart, brackets, time)
+        self.visit = visit
+        self._complaints = visit.symptoms or [self.rng.choice(self.facts.by_course["symptom"])]
+        chronic = self.facts.those(chart.conditions)
+        self._acute = [visit.acute] if visit.acute else []
+        self._present = [*chronic, *self._acute]
+        self._chronic = chart.some(chronic, self.rng.randint(3, 6))
+        told = [*self._chronic, *self._acute]
+        self._implied = {c.concept_id for c in told if self._usable(c) and self.rng.random() < 0.4}
         """Conditions that this note only implies outside its diagnosis list."""
         self._used: set[str] = set()
-        self.named = [c for c in self.conditions if c.concept_id not in self.implied]
+        self._named = [c for c in self._chronic if c.concept_id not in self._implied]
+        self._groups = {
+            "acute": self._acute,
+            "hidden": [c for c in self._acute if c.concept_id in self._implied],
+            "chronic": self._chronic[:3],
+            "done": visit.done,
+        }
+        days = (time.date() - visit.start.date()).days
+        self.words |= {"admitted": self.date(visit.days), "today": self.date(), "day": str(days + 1)}
 
-    def _concepts(self, ids: Iterable[str]) -> list[Concept]:
-        return [self.facts.concepts[concept_id] for concept_id in ids]
+    def write(self, part: Any) -> None:
+        """Write a section with its arguments, a list of parts, or parts each with the share of notes that hold it."""
+        if isinstance(part, list):
+            for each in part:
+                self.write(each)
+        elif isinstance(part, dict):
+            for share, each in part.items():
+                if self.rng.random() < share:
+                    self.write(each)
+        else:
+            section, *arguments = part.split()
+            getattr(self, section)(*(int(word) if word.isdigit() else word for word in arguments))
+
+    def shuffle(self, key: str) -> None:
+        """Put the parts listed for `key` in random order, for `shuffled`."""
+        self._shuffled = list(self.facts.phrases[key])
+        self.rng.shuffle(self._shuffled)
+
+    def shuffled(self) -> None:
+        """Two to four of the parts put in random order."""
+        self.write(self._shuffled[: self.rng.randint(2, 4)])
+
+    def statements(self, key: str, count: int = 1) -> None:
+        """Up to `count` different phrases that hold no concept slot."""
+        said: set[str] = set()
+        for _ in range(count):
+            phrase = self.phrase(key)
+            if phrase not in said:
+                self.say(phrase)
+            said.add(phrase)
+
+    def title(self, key: str) -> None:
+        """A phrase on a line of its own, without a full stop."""
+        self.line()
+        self.say(self.phrase(key), end="")
+
+    def tell(self, key: str, group: str) -> None:
+        """Name or imply each concept of a group: the `acute` illness, the same if it is `hidden`, ..."""
+        for concept in self._groups[group]:
+            self._tell(concept, key)
+
+    def greeting(self) -> None:
+        """How a letter begins."""
+        self.say(self.phrase("greeting"), specialty=self.phrase("specialty"))
+
+    def lifelong(self, key: str, count: int) -> None:
+        """What is said of the patient in every note alike."""
+        self.heading(key)
+        for fact in self.lasting(key, count):
+            self.say(fact)
+
+    def complaint(self) -> None:
+        """The symptom that the patient came with."""
+        if self.visit.symptoms:
+            self.heading("complaint")
+            self.say("{c}", c=self.visit.symptoms[0], end="")
+
+    def opening(self) -> None:
+        """Who came, with what history and symptoms."""
+        key = "opening" if self._named else "opening_healthy"
+        self.say(self.phrase(key), cs=self._named[:3], symptoms=self._complaints)
+
+    def symptoms(self, key: str, count: int) -> None:
+        """Up to `count` symptoms, which are `denied` or `warned` of."""
+        choice = [c for c in self.facts.by_course["symptom"] if key == "warned" or c not in self._complaints]
+        chosen = {c.concept_id: c for c in self.rng.choices(choice, [c.weight for c in choice], k=count)}
+        self.say(self.phrase(key), asserted=False, ors=list(chosen.values()))
+
+    def exclusions(self) -> None:
+        """A diagnosis ruled out; sometimes a drug or a procedure that was not given."""
+        courses = (self.facts.by_course["acute"], self.facts.by_course["chronic"])
+        absent = [c for course in courses for c in course if self.chart.suits(c, self.visit.start.year)]
+        symptoms = {symptom.concept_id for symptom in self.visit.symptoms}
+        if differential := [c for c in absent if symptoms.intersection(c.symptoms)] or absent:
+            self.say(self.phrase("ruled_out"), asserted=False, c=self.rng.choice(differential))
+        if self.rng.random() < 0.3:
+            treated = [*self._acute, *self._chronic]
+            usual = self.facts.those(dict.fromkeys(i for c in treated for i in (*c.drugs, *c.keeps, *c.procedures)))
+            spared = [c for c in usual if c.concept_id not in self.chart.true and c.sex in (None, self.chart.sex)]
+            if spared:
+                self.say(self.phrase("not_done"), asserted=False, c=self.rng.choice(spared))
+
+    def history(self, key: str) -> None:
+        """Chronic conditions, then illnesses that are over."""
+        self.heading(key)
+        listed = self.rng.random() < 0.6
+        past = self.facts.those(list(self.chart.past)[-3:])
+        for condition in [*self._chronic, *past]:
+            if listed:
+                self.item()
+            self._tell(condition, "past" if condition in past else "condition")
+        if not self._chronic and not past:
+            self.say("none of note")
+
+    def surgeries(self) -> None:
+        """Procedures of earlier years and those that go on."""
+        earlier = [p for p in self.facts.those(self.chart.procedures) if p not in self.visit.done]
+        if earlier:
+            self.heading("psh")
+        for procedure in earlier:
+            self._tell(procedure, "ongoing" if procedure.ongoing else "surgical")
+
+    def family(self) -> None:
+        """What runs in the family: about relatives, so nothing that is asserted of the patient."""
+        self.heading("family")
+        affected, relatives = self.lasting("heritable", 2), self.lasting("relatives", 2)
+        for condition, relative in zip(self.facts.those(affected), relatives, strict=True):
+            self.say(self.phrase("family"), asserted=False, c=condition, relative=relative)
+        spared = self.facts.those(c for c in self.facts.phrases["heritable"] if c not in affected)
+        if self.rng.random() < 0.4:
+            self.say(self.phrase("family_absent"), asserted=False, c=self.rng.choice(spared))
+
+    def drugs(self, key: str) -> None:
+        """A list of drugs with doses, on lines or in a row."""
+        self.heading(key)
+        lines = self.rng.random() < 0.7
+        drugs = self.visit.home if key == "home_drugs" else self.chart.drugs
+        for number, (drug, dose) in enumerate(drugs.items(), start=1):
+            if lines:
+                self.item()
+            end = "" if lines else "." if number == len(drugs) else ","
+            self.say("{d} {dose}", sentence=False, d=self.facts.concepts[drug], dose=self.dose(dose), end=end)
+        if not drugs:
+            self.say("none")
+
+    def examination(self, vitals: str) -> None:
+        """Vital signs and findings by system; what is normal is said in ways that deny symptoms."""
+        self.heading("exam")
+        self.say(self.phrase(vitals))
+        findings = {system: finding for condition in self._present for system, finding in condition.exam.items()}
+        for system, normal in self.facts.phrases["examination"].items():
+            label = "" if system == "general" else f"{system.capitalize()}: "
+            if system in findings:
+                self.say(label + findings[system])
+            elif self.rng.random() < 0.55:
+                self.say(label + self.rng.choice(normal), asserted=False)
+
+    def labs(self) -> None:
+        """Laboratory values: routine ones, and those that the patient's conditions change."""
+        changed: dict[str, tuple[str, Concept | None]] = {}
+        for condition in self._present:
+            changed |= {lab: (span, None) for lab, span in condition.shifts.items()}
+            changed |= {lab: (span, condition) for lab, span in condition.labs.items()}
+        routine = [lab for lab in self.facts.phrases["routine_labs"] if self.rng.random() < 0.6]
+        ranges = self.facts.phrases["labs"]
+        chosen = [lab for lab in ranges if lab in routine or (lab in changed and self.rng.random() < 0.8)]
+        joint = self.rng.choice([" ", "-", " ", ": "])
+        long = not self.terse and self.rng.random() < 0.5
+        if chosen:
+            self.heading("labs")
+        for lab in chosen:
+            span, name, unit = ranges[lab]
+            span, implied = changed.get(lab, (span, None))
+            value = f"{{{lab}{span}={span}}}"
+            text = f"{name} {value} {unit}".strip() if long else f"{lab}{joint}{value}"
+            pattern = Pattern(implied.concept_id, f"{implied.concept_id}/lab:{lab}", text) if implied else None
+            self.say(text, implies=pattern, sentence=False, end="." if lab == chosen[-1] else ",")
+
+    def treatment(self) -> None:
+        """What was given for the acute illness."""
+        for drug, dose in self.visit.given.items():
+            self._give(self.facts.concepts[drug], dose, "treated")
+
+    def one_performed(self) -> None:
+        """Perhaps one of the procedures of this visit."""
+        if self.visit.done and self.rng.random() < 0.6:
+            self._tell(self.rng.choice(self.visit.done), "performed")
+
+    def chronic_care(self, count: int) -> None:
+        """Some chronic conditions, each with one of its drugs."""
+        for condition in self.chart.some(self._chronic, count):
+            self._tell(condition, "condition")
+            treatments = self.chart.treatments(condition)
+            if treatments and self.rng.random() < 0.7:
+                drug = self.rng.choice(treatments)
+                self._give(drug, self.chart.drugs[drug.concept_id], "continued")
+
+    def diagnoses(self) -> None:
+        """The list of diagnoses, all by name."""
+        self.heading("diagnoses")
+        for diagnosis in [*self._acute, *self._named[:3]]:
+            self.item()
+            phrase = self.phrase("diagnosis_line") if diagnosis is self.visit.acute else "{c}"
+            self.say(phrase, c=diagnosis, end="")
+
+    def imaging(self) -> None:
+        """A report of imaging: for the acute illness, for a chronic one, or one that finds nothing."""
+        exams = self.facts.phrases["radiology"]
+        subject = next((c for c in [*self._acute, *self._present] if c.imaging), None)
+        finding = self.rng.choice(subject.imaging) if subject else None
+        exam = (
+            finding.exam if finding else self.rng.choice([e for e in exams if exams[e]["excludes"] and "knee" not in e])
+        )
+        excluded = [c for c in self.facts.those(exams[exam]["excludes"]) if c.concept_id not in self.chart.true]
+        self.say("{EXAM|Study|Examination}: {exam}{|, {date}}", end="", exam=exam)
+        self.line()
+        if question := self.rng.choice([*excluded, subject] if subject else excluded) if excluded else subject:
+            reason = "{INDICATION|Clinical history|Reason}: " + self.phrase("indication")
+            self.line()
+            self.say(reason, asserted=False, symptoms=self._complaints, c=question)
+        self.line()
+        self.say("{TECHNIQUE|Technique}: " + self.rng.choice(exams[exam]["technique"]))
+        self.line()
+        self.say(self.phrase("comparison"))
+        self.line()
+        self.say("{FINDINGS|Findings}:", end="")
+        for text in self.rng.sample(exams[exam]["normal"], len(exams[exam]["normal"])):
+            self.say(text)
+        if finding:
+            self.say(finding.text, implies=finding)
+        for condition in self.chart.some(excluded, self.rng.randint(2, 4)):
+            self.say(self.phrase("not_seen"), asserted=False, c=condition)
+        for condition in self.chart.some(self._chronic, 2):
+            self.say(self.phrase("incidental"), c=condition)
+        self.statements("advice_radiology", 2)
+        self.line()
+        self.say("{IMPRESSION|Impression|Conclusion}:", end="")
+        if subject and self.rng.random() < 0.55:
+            self.say(self.phrase("impression"), c=subject)
+        else:
+            self.say(self.phrase("impression_unnamed" if subject else "impression_normal"))
 
     def _usable(self, concept: Concept) -> list[Pattern]:
         """Implication patterns that hold for this patient."""
         treated = bool(self.chart.treatments(concept))
         return [p for p in concept.implied_by if "{rx}" not in p.text or treated]
 
-    def _tell(self, concept: Concept, key: str, year: str = "") -> None:
+    def _tell(self, concept: Concept, key: str) -> None:
         """Name the concept in a phrase, or imply it where this note does so."""
-        only_implied = concept.concept_id in self.implied
+        only_implied = concept.concept_id in self._implied
         patterns = [p for p in self._usable(concept) if p.pattern_id not in self._used]
         if patterns and (only_implied or (concept.type != "disease" and self.rng.random() < 0.4)):
             pattern = self.rng.choice(patterns)
             self._used.add(pattern.pattern_id)
-            self.w.imply(concept, pattern)
+            self.imply(pattern)
         elif not only_implied:
-            self.w.say(self.w.phrase(key), c=concept, year=year)
-
-    def phrases(self, key: str, count: int) -> None:
-        """Up to `count` different phrases that hold no concept slot."""
-        said: set[str] = set()
-        for _ in range(count):
-            phrase = self.w.phrase(key)
-            if phrase not in said:
-                self.w.say(phrase)
-                said.add(phrase)
-
-    def opening(self) -> None:
-        """Who came, with what history and symptoms; then how the illness showed."""
-        symptoms = self.complaints
-        history = self.named[:3]
-        if history:
-            self.w.say(self.w.phrase("opening"), cs=history, symptoms=symptoms)
-        else:
-            self.w.say(self.w.phrase("opening_healthy"), symptoms=symptoms)
-        self.denials()
-
-    def denials(self) -> None:
-        """Symptoms that the patient does not have."""
-        absent = [c for c in self.facts.by_course["symptom"] if c not in self.complaints]
-        asked = dict.fromkeys(c.concept_id for c in self.rng.choices(absent, [c.weight for c in absent], k=4))
-        self.w.say(self.w.phrase("denied"), asserted=False, ors=self._concepts(asked))
-
-    def exclusions(self) -> None:
-        """A diagnosis ruled out; sometimes a drug or a procedure that was not given."""
-        year = self.visit.start.year
-        absent = [
-            c for course in ("acute", "chronic") for c in self.facts.by_course[course] if self.chart.suits(c, year)
-        ]
-        symptoms = {symptom.concept_id for symptom in self.visit.symptoms}
-        differential = [c for c in absent if symptoms.intersection(c.symptoms)] or absent
-        if differential:
-            self.w.say(self.w.phrase("ruled_out"), asserted=False, c=self.rng.choice(differential))
-        if self.rng.random() < 0.3:
-            treated = [c for c in (self.visit.acute, *self.conditions) if c]
-            usual = self._concepts(dict.fromkeys(i for c in treated for i in (*c.drugs, *c.keeps, *c.procedures)))
-            spared = [c for c in usual if not self.chart.has(c.concept_id) and c.sex in (None, self.chart.sex)]
-            if spared:
-                self.w.say(self.w.phrase("not_done"), asserted=False, c=self.rng.choice(spared))
-
-    def history(self, key: str) -> None:
-        """Chronic conditions, then illnesses that are over."""
-        self.w.heading(key)
-        listed = self.rng.random() < 0.6
-        for condition in self.conditions:
-            if listed:
-                self.w.item()
-            self._tell(condition, "condition", year=str(self.chart.conditions[condition.concept_id]))
-        for concept_id, year in list(self.chart.past.items())[-3:]:
-            if listed:
-                self.w.item()
-            self.w.say(self.w.phrase("past"), c=self.facts.concepts[concept_id], year=str(year))
-        if not self.conditions and not self.chart.past:
-            self.w.say("none of note")
-
-    def surgeries(self) -> None:
-        """Procedures of earlier years and those that go on."""
-        earlier = [p for p in self._concepts(self.chart.procedures) if p not in self.visit.done]
-        if earlier:
-            self.w.heading("psh")
-        for procedure in earlier:
-            key = "ongoing" if procedure.ongoing else "surgical"
-            self._tell(procedure, key, year=str(self.chart.procedures[procedure.concept_id]))
-
-    def background(self) -> None:
-        """Social and family history."""
-        if self.rng.random() < 0.5:
-            self.w.heading("social")
-            for fact in self.w.lasting("social", 2):
-                self.w.say(fact)
-        if self.rng.random() < 0.6:
-            self.family()
-
-    def family(self) -> None:
-        """What runs in the family: about relatives, so nothing that is asserted of the patient."""
-        self.w.heading("family")
-        affected, relatives = self.w.lasting("heritable", 2), self.w.lasting("relatives", 2)
-        for condition, relative in zip(self._concepts(affected), relatives, strict=True):
-            self.w.say(self.w.phrase("family"), asserted=False, c=condition, relative=relative)
-        spared = [c for c in self.facts.phrases["heritable"] if c not in affected]
-        if self.rng.random() < 0.4:
-            self.w.say(self.w.phrase("family_absent"), asserted=False, c=self.facts.concepts[self.rng.choice(spared)])
-
-    def drugs(self, key: str, drugs: dict[str, str]) -> None:
-        """A list of drugs with doses, on lines or in a row."""
-        self.w.heading(key)
-        lines = self.rng.random() < 0.7
-        for number, (drug, dose) in enumerate(drugs.items(), start=1):
-            if lines:
-                self.w.item()
-            end = "" if lines else "." if number == len(drugs) else ","
-            self.w.say("{d} {dose}", sentence=False, d=self.facts.concepts[drug], dose=self.w.dose(dose), end=end)
-        if not drugs:
-            self.w.say("none")
-
-    def allergies(self) -> None:
-        """Known allergies."""
-        self.w.heading("allergies")
-        self.w.say(self.w.lasting("allergies", 1)[0])
-
-    def examination(self, vitals: str) -> None:
-        """Vital signs and findings by system; what is normal is said in ways that deny symptoms."""
-        self.w.heading("exam")
-        self.w.say(self.w.phrase(vitals))
-        findings: dict[str, str] = {}
-        for condition in [*self._concepts(self.chart.conditions), *([self.visit.acute] if self.visit.acute else [])]:
-            findings |= condition.exam
-        systems = self.facts.phrases["examination"]
-        for system in systems:
-            label = "" if system == "general" else f"{system.capitalize()}: "
-            if system in findings:
-                self.w.say(label + findings[system])
-            elif self.rng.random() < 0.55:
-                self.w.say(label + self.rng.choice(systems[system]), asserted=False)
-
-    def labs(self) -> None:
-        """Laboratory values: routine ones, and those that the patient's conditions change."""
-        ranges = self.facts.phrases["labs"]
-        changed: dict[str, tuple[str, Concept | None]] = {}
-        for condition in [*self._concepts(self.chart.conditions), *([self.visit.acute] if self.visit.acute else [])]:
-            changed |= {lab: (span, None) for lab, span in condition.shifts.items()}
-            changed |= {lab: (span, condition) for lab, span in condition.labs.items()}
-        routine = [lab for lab in self.facts.phrases["routine_labs"] if self.rng.random() < 0.6]
-        chosen = [lab for lab in ranges if lab in routine or (lab in changed and self.rng.random() < 0.8)]
-        joint = self.rng.choice([" ", "-", " ", ": "])
-        long = self.w.author.style == "full" and self.rng.random() < 0.5
-        if not chosen:
-            return
-        self.w.heading("labs")
-        for lab in chosen:
-            span, name, unit = ranges[lab]
-            span, implied = changed.get(lab, (span, None))
-            keep = f"{lab}{implied.concept_id if implied else ''}{span}"
-            text = f"{name} {{{keep}={span}}} {unit}".strip() if long else f"{lab}{joint}{{{keep}={span}}}"
-            pattern = Pattern(pattern_id=f"{implied.concept_id}/lab:{lab}", text=text) if implied else None
-            implies = (implied, pattern) if implied and pattern else None
-            self.w.say(text, implies=implies, sentence=False, end="." if lab == chosen[-1] else ",")
-
-    def course(self) -> None:
-        """How the acute illness was recognised and treated, then the chronic ones in brief."""
-        acute = self.visit.acute
-        self.w.heading("course")
-        if acute:
-            self._tell(acute, "diagnosis")
-        for drug, dose in self.visit.given.items():
-            self._give(self.facts.concepts[drug], dose, "treated")
-        for procedure in self.visit.done:
-            self._tell(procedure, "performed")
-        self.exclusions()
-        self.chronic_care(2)
-        self.phrases("progress", 2)
+            years = self.chart.conditions | self.chart.past | self.chart.procedures
+            self.say(self.phrase(key), c=concept, year=str(years.get(concept.concept_id)))
 
     def _give(self, drug: Concept, dose: str, key: str) -> None:
         """Say that a drug is given: by name, by class, or through what it entails."""
-        classes = [c for c in self._concepts(drug.is_a) if c.course == "group"]
         if drug.implied_by and self.rng.random() < 0.5:
-            self.w.imply(drug, self.rng.choice(drug.implied_by))
-        elif classes and self.rng.random() < 0.25:
-            self.w.say(self.w.phrase("classed"), d=classes[0])
+            self.imply(self.rng.choice(drug.implied_by))
+        elif drug.is_a and self.rng.random() < 0.25:
+            self.say(self.phrase("classed"), d=self.facts.concepts[drug.is_a[0]])
         else:
-            self.w.say(self.w.phrase(key), d=drug, dose=self.w.dose(dose))
-
-    def chronic_care(self, count: int) -> None:
-        """Some chronic conditions, each with one of its drugs."""
-        for condition in self.rng.sample(self.conditions, min(count, len(self.conditions))):
-            self._tell(condition, "condition", year=str(self.chart.conditions[condition.concept_id]))
-            treatments = self.chart.treatments(condition)
-            if treatments and self.rng.random() < 0.7:
-                drug = self.rng.choice(treatments)
-                self._give(drug, self.chart.drugs[drug.concept_id], "continued")
-
-    def warnings(self) -> None:
-        """Symptoms to come back with: hypothetical."""
-        symptoms = self.facts.by_course["symptom"]
-        feared = dict.fromkeys(c.concept_id for c in self.rng.choices(symptoms, [c.weight for c in symptoms], k=3))
-        self.w.say(self.w.phrase("warned"), asserted=False, ors=self._concepts(feared))
-
-    def diagnoses(self) -> None:
-        """The list of diagnoses, all by name."""
-        self.w.heading("diagnoses")
-        if self.visit.acute:
-            self.w.item()
-            self.w.say(self.w.phrase("diagnosis_line"), c=self.visit.acute, end="")
-        for condition in self.named[:3]:
-            self.w.item()
-            self.w.say("{c}", c=condition, end="")
-
-    def sign(self, key: str = "closing") -> None:
-        """The author's signature."""
-        self.w.line()
-        self.w.say(self.w.phrase(key), end="")
-
-
-def discharge_summary(s: NoteSections) -> None:
-    """Discharge summary of an admission."""
-    s.w.say(
-        "{Admission Date: {start}   Discharge Date: {stop}|Admitted {start}, left {stop}}",
-        end="",
-        start=s.w.date(s.visit.days),
-        stop=s.w.date(),
-    )
-    front: list[Callable[[], None]] = [s.allergies, lambda: s.history("pmh"), s.surgeries, s.background]
-    s.rng.shuffle(front)
-    if s.rng.random() < 0.5 and s.visit.symptoms:
-        s.w.heading("complaint")
-        s.w.say("{c}", c=s.visit.symptoms[0], end="")
-    s.w.heading("hpi")
-    s.opening()
-    if s.visit.acute and s.visit.acute.concept_id in s.implied:
-        s._tell(s.visit.acute, "diagnosis")
-    for section in front[: s.rng.randint(2, 4)]:
-        section()
-    if s.rng.random() < 0.4:
-        s.drugs("home_drugs", s.visit.home)
-    s.examination("vitals_ill")
-    s.labs()
-    s.course()
-    s.drugs("discharge_drugs", s.chart.drugs)
-    if s.rng.random() < 0.6:
-        s.diagnoses()
-    s.w.heading("instructions")
-    s.w.say(s.w.phrase("disposition"))
-    s.warnings()
-    s.sign()
-
-
-def progress_note(s: NoteSections) -> None:
-    """A day on the ward."""
-    day = str((s.w.time.date() - s.visit.start.date()).days + 1)
-    s.w.say("{Hospital day|Day|Ward day} #{day}{|, {date}|, {hospital}}", end="", day=day)
-    s.w.heading("interval")
-    s.w.say(s.w.phrase("interval"))
-    s.denials()
-    s.examination("vitals")
-    s.labs()
-    s.w.heading("assessment")
-    s.w.say("{aged} {man}, {hospital day|day} {day}", day=day)
-    if s.visit.acute:
-        s._tell(s.visit.acute, "diagnosis")
-    for drug, dose in s.visit.given.items():
-        s._give(s.facts.concepts[drug], dose, "treated")
-    if s.visit.done and s.rng.random() < 0.6:
-        s._tell(s.rng.choice(s.visit.done), "performed")
-    s.exclusions()
-    s.chronic_care(3)
-    s.sign()
-
-
-def clinic_letter(s: NoteSections) -> None:
-    """A letter from clinic to the referring doctor."""
-    s.w.say(s.w.phrase("greeting"), specialty=s.rng.choice(s.facts.phrases["specialty"]))
-    s.w.line()
-    s.history("problems")
-    sections: list[Callable[[], None]] = [s.surgeries, lambda: s.drugs("drugs", s.chart.drugs), s.background, s.labs]
-    s.rng.shuffle(sections)
-    for section in sections[: s.rng.randint(2, 4)]:
-        section()
-    s.examination("vitals")
-    s.denials()
-    s.w.heading("plan")
-    s.chronic_care(3)
-    s.exclusions()
-    s.phrases("plan", 2)
-    s.sign("closing_letter")
-
-
-def medication_list(s: NoteSections) -> None:
-    """Reconciled medication list."""
-    s.w.say("{Medication reconciliation|Medication list|Reconciled medications} for {title}, {date}", end="")
-    s.allergies()
-    s.drugs("drugs", s.chart.drugs)
-    s.w.heading("problems")
-    for condition in s.conditions[:3]:
-        s._tell(condition, "condition", year=str(s.chart.conditions[condition.concept_id]))
-    s.w.line()
-    s.phrases("pharmacy", 4)
-    s.w.heading("instructions")
-    s.phrases("advice", 4)
-    s.warnings()
-    s.sign()
-
-
-def radiology_report(s: NoteSections) -> None:
-    """A report of imaging: for the acute illness, for a chronic one, or one that finds nothing."""
-    exams = s.facts.phrases["radiology"]
-    seen = [c for c in [s.visit.acute, *s._concepts(s.chart.conditions)] if c and c.imaging]
-    subject = seen[0] if seen else None
-    finding = s.rng.choice(subject.imaging) if subject else None
-    exam = finding.exam if finding else s.rng.choice([e for e in exams if exams[e]["excludes"] and "knee" not in e])
-    excluded = [c for c in s._concepts(exams[exam]["excludes"]) if not s.chart.has(c.concept_id)]
-    s.w.say(s.rng.choice(["EXAM: ", "Study: ", "Examination: "]) + exam + "{|, {date}}", end="")
-    s.w.line()
-    question = s.rng.choice([*excluded, subject] if subject else excluded) if excluded else subject
-    if question:
-        reason = "{INDICATION|Clinical history|Reason}: " + s.w.phrase("indication")
-        s.w.say(reason, asserted=False, symptoms=s.complaints, c=question)
-    s.w.line()
-    s.w.say("{TECHNIQUE|Technique}: " + s.rng.choice(exams[exam]["technique"]))
-    s.w.line()
-    s.w.say("{COMPARISON|Prior studies}: {none available|study of {earlier}|outside films from {hospital}}")
-    s.w.line()
-    s.w.say("{FINDINGS|Findings}:", end="")
-    normal = exams[exam]["normal"]
-    for text in s.rng.sample(normal, len(normal)):
-        s.w.say(text)
-    if subject and finding:
-        s.w.say(finding.text, implies=(subject, finding))
-    for condition in s.rng.sample(excluded, min(len(excluded), s.rng.randint(2, 4))):
-        s.w.say("{no|there is no|no evidence of|no imaging sign of} {c}", asserted=False, c=condition)
-    for condition in s.rng.sample(s.conditions, min(2, len(s.conditions))):
-        s.w.say("{incidental note of known {c}|{c} as in the chart|background of {c}}", c=condition)
-    s.phrases("advice_radiology", 2)
-    s.w.line()
-    s.w.say("{IMPRESSION|Impression|Conclusion}:", end="")
-    if subject and s.rng.random() < 0.55:
-        s.w.say(s.w.phrase("impression"), c=subject)
-    elif subject:
-        s.w.say(s.w.phrase("impression_unnamed"))
-    else:
-        s.w.say("{no acute abnormality|unremarkable study|nothing to explain the symptoms}")
-    s.sign()
+            self.say(self.phrase(key), d=drug, dose=self.dose(dose))

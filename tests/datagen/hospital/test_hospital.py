@@ -128,7 +128,7 @@ def test_every_wording_in_a_note_is_a_mention(patients):
         for note in patient.notes:
             spans = {(m.start, m.end) for m in note.mentions}
             for found in facts.lexicon.scan(note.row["text"]):
-                assert any(a <= found.start and found.end <= b for a, b in spans), found.wording.text
+                assert any(a <= found.start and found.end <= b for a, b in spans), found
 
 
 @settings(max_examples=25, deadline=None)
@@ -178,7 +178,7 @@ def test_two_concepts_may_not_share_a_wording():
 
 def test_the_longest_wording_wins():
     lexicon = Lexicon([Wording("hypertension", "h", "name"), Wording("pulmonary hypertension", "p", "name")])
-    assert [found.wording.concept for found in lexicon.scan("Pulmonary Hypertension, not hypertensions")] == ["p"]
+    assert [found.concept for found in lexicon.scan("Pulmonary Hypertension, not hypertensions")] == ["p"]
 
 
 def test_choices_nest_and_unbalanced_braces_are_refused():
@@ -186,3 +186,18 @@ def test_choices_nest_and_unbalanced_braces_are_refused():
     assert texts == {"a b", "a c", "d"}
     with pytest.raises(ValueError, match="unbalanced"):
         list(pieces("a}", random.Random(0)))
+
+
+def test_every_link_of_the_facts_leads_to_a_concept():
+    facts = load_facts()
+    linking = ("is_a", "more_with", "needs", "excludes", "symptoms", "drugs", "keeps", "procedures", "leaves", "avoid")
+    for concept in facts.concepts.values():
+        linked = {linked for field in linking for linked in getattr(concept, field)} | {concept.indicates} - {None}
+        assert linked <= facts.concepts.keys(), concept.concept_id
+
+
+def test_no_pattern_names_the_concept_that_it_should_only_imply():
+    facts = load_facts()
+    for pattern in facts.patterns():
+        named = facts.lexicon.concepts_in(pattern.text)
+        assert pattern.concept not in named.union(*(facts.ancestors[c] for c in named)), pattern.pattern_id

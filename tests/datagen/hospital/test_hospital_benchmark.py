@@ -10,9 +10,9 @@ import pytest
 from corpus.chunking import ChunkingSettings, chunk_note
 from datagen.hospital.benchmark import MATCH_TYPES, Judgement, judge, write_benchmark
 from datagen.hospital.facts import world
+from datagen.hospital.lexicon import Mention
 from datagen.hospital.patients import generate_patient
 from datagen.hospital.settings import HospitalSettings
-from datagen.hospital.writer import Mention
 
 HOSPITAL = HospitalSettings(patients=40, benchmark_patients=60, seed=0)
 
@@ -117,9 +117,9 @@ def test_a_denied_or_inherited_mention_is_not_relevant():
 def test_a_held_out_pattern_is_unseen_for_a_seen_concept():
     known = world(0)
     concept, pattern = next(
-        (c.concept_id, p.pattern_id)
-        for c, p in known.everything.patterns()
-        if p.pattern_id in known.held_out_patterns and c.concept_id not in known.held_out_concepts
+        (p.concept, p.pattern_id)
+        for p in known.everything.patterns()
+        if p.pattern_id in known.held_out_patterns and p.concept not in known.held_out_concepts
     )
     mention = Mention(0, 4, concept, "implication", pattern, True)
     assert judge(known, "text", [mention])[concept] == Judgement("implication", seen=False)
