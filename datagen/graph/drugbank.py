@@ -13,23 +13,15 @@ _IDENTIFIERS = {"CAS": "CAS", "UNII": "UNII", "Standard InChI Key": "INCHIKEY", 
 
 def read_drugbank(path: Path) -> KnowledgeGraph:
     """Each substance with its synonyms; CAS, UNII, InChI key and former accession numbers are its xrefs."""
-    rows = read_columns(path, ("DrugBank ID", "Common name", "Synonyms"), optional=tuple(_IDENTIFIERS)).to_pylist()
-    ids = [f"DRUGBANK:{row['DrugBank ID']}" for row in rows]
-    return KnowledgeGraph.from_rows(
-        concepts=[(concept, row["Common name"], ["drug"]) for concept, row in zip(ids, rows, strict=True)],
-        terms=[
-            (concept, synonym, "en", "exact")
-            for concept, row in zip(ids, rows, strict=True)
-            for synonym in dict.fromkeys(_split(row["Synonyms"]))
-            if synonym != row["Common name"]
-        ],
-        xrefs=[
-            (concept, f"{prefix}:{value}")
-            for concept, row in zip(ids, rows, strict=True)
-            for column, prefix in _IDENTIFIERS.items()
-            for value in _split(row[column])
-        ],
-    )
+    concepts, terms, xrefs = [], [], []
+    for row in read_columns(path, ("DrugBank ID", "Common name", "Synonyms"), optional=tuple(_IDENTIFIERS)).to_pylist():
+        concept, name = f"DRUGBANK:{row['DrugBank ID']}", row["Common name"]
+        concepts.append((concept, name, ["drug"]))
+        synonyms = dict.fromkeys(_split(row["Synonyms"]))
+        terms += [(concept, synonym, "en", "exact") for synonym in synonyms if synonym != name]
+        for column, prefix in _IDENTIFIERS.items():
+            xrefs += [(concept, f"{prefix}:{value}") for value in _split(row[column])]
+    return KnowledgeGraph.from_rows(concepts, terms, xrefs=xrefs)
 
 
 def _split(field: str) -> list[str]:

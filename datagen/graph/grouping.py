@@ -1,12 +1,13 @@
 """Grouping of Arrow columns by numpy, for tables of tens of millions of rows."""
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Column: TypeAlias = "pa.Array | pa.ChunkedArray"
+Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 def codes(column: Column) -> np.ndarray:
@@ -17,6 +18,12 @@ def codes(column: Column) -> np.ndarray:
 def positions(column: Column, of: Column) -> np.ndarray:
     """The place of each string in `of`, whose strings are distinct; -1 where it is not there."""
     return pc.fill_null(pc.index_in(column, value_set=of), -1).to_numpy().astype(np.int64)
+
+
+def renamed(column: Column, new: Mapping[str, str]) -> Column:
+    """The strings, those that `new` knows replaced."""
+    known = pc.index_in(column, value_set=pa.array(list(new), pa.string()))
+    return pc.coalesce(pc.take(pa.array(list(new.values()), pa.string()), known), column)
 
 
 def first_rows(*keys: np.ndarray) -> np.ndarray:
@@ -44,5 +51,5 @@ def lists_of(rows: np.ndarray, values: Column, n_rows: int) -> pa.ListArray:
 
 
 def distinct(table: pa.Table) -> pa.Table:
-    """The table with each row once, in the order of first occurrence."""
+    """The table with each row once, in an order that the order of its rows decides, though not always the same."""
     return table.group_by(table.column_names, use_threads=False).aggregate([]).cast(table.schema)

@@ -8,43 +8,41 @@ without body parts (administration, rehabilitation, ...) are left out, and so ar
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path
 
-from datagen.graph.source_files import FETCH_AGAIN, read_text
+from datagen.graph.source_files import FETCH_AGAIN, named_errors, read_text
 from datagen.graph.tables import KnowledgeGraph
 
 _BODY_PARTS = ("Body Part", "Treatment Site")
+_INVERTED = re.compile(r"^([^,]+), (Right|Left|Bilateral)\Z")
+""""Kidney, Right", which is said "Right Kidney"."""
 
 
 def read_icd10pcs(path: Path) -> KnowledgeGraph:
     """Operations on body parts, named "operation of part" and, as an exact synonym, "part operation"."""
-    try:
+    with named_errors(path):
         root = ET.fromstring(read_text(path))
-    except ET.ParseError as error:
-        raise ValueError(f"{path}: the XML breaks off or is damaged ({error}); {FETCH_AGAIN}") from None
     concepts: dict[str, str] = {}
     terms: dict[tuple[str, str], None] = {}
     is_a: dict[tuple[str, str], None] = {}
     for table in root.iter("pcsTable"):
         try:
-            (section, _), (system, system_name), (operation, name) = [
-                next(_labels(axis)) for axis in table.findall("axis")
-            ]
-        except (StopIteration, ValueError):
+            (section, _), (system, body_system), (operation, name) = (
+                _labels(axis)[0] for axis in table.findall("axis")
+            )
+        except (IndexError, ValueError):
             raise ValueError(f"{path}: a table without section, body system and operation; {FETCH_AGAIN}") from None
         parent = f"ICD10PCS:{section}{system}{operation}"
         operations = _operations(name)
         for axis in table.iterfind("pcsRow/axis[@pos='4']"):
             if axis.findtext("title") not in _BODY_PARTS:
                 continue
-            concepts[parent] = f"{operations[0]}, {system_name}"
+            concepts[parent] = f"{operations[0]}, {body_system}"
             for code, part in _labels(axis):
-                concept = f"{parent}{code}"
-                first, *others = (
-                    form for one in operations for form in (f"{one} of {_read_out(part)}", f"{_read_out(part)} {one}")
+                concept, part = f"{parent}{code}", _INVERTED.sub(r"\2 \1", part)
+                concepts[concept], *others = (
+                    form for each in operations for form in (f"{each} of {part}", f"{part} {each}")
                 )
-                concepts[concept] = first
                 terms.update(dict.fromkeys((concept, term) for term in others))
                 is_a[concept, parent] = None
     if not concepts:
@@ -56,20 +54,11 @@ def read_icd10pcs(path: Path) -> KnowledgeGraph:
     )
 
 
-def _labels(axis: ET.Element) -> Iterator[tuple[str, str]]:
-    for label in axis.iterfind("label"):
-        yield label.get("code", ""), label.text or ""
+def _labels(axis: ET.Element) -> list[tuple[str, str]]:
+    return [(label.get("code", ""), label.text or "") for label in axis.iterfind("label")]
 
 
 def _operations(name: str) -> list[str]:
     """The operation and its short name: "Computerized Tomography (CT Scan)" gives both and "CT"."""
     match = re.fullmatch(r"(.+) \((.+)\)", name)
-    if not match:
-        return [name]
-    return list(dict.fromkeys([*match.groups(), match[2].removesuffix(" Scan")]))
-
-
-def _read_out(part: str) -> str:
-    """As it is said: "Right Kidney" for "Kidney, Right"."""
-    inverted = re.fullmatch(r"([^,]+), (Right|Left|Bilateral)", part)
-    return f"{inverted[2]} {inverted[1]}" if inverted else part
+    return list(dict.fromkeys([*match.groups(), match[2].removesuffix(" Scan")])) if match else [name]

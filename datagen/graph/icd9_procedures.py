@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from datagen.graph.source_files import FETCH_AGAIN, read_text
+from datagen.graph.source_files import FETCH_AGAIN, named_errors, read_text
 from datagen.graph.tables import KnowledgeGraph
 
 _ASKS_FOR_MORE = frozenset(
@@ -26,22 +26,18 @@ def read_icd9_procedures(path: Path) -> KnowledgeGraph:
 
     One that stands at several codes names none of them ("Device testing during procedure - omit code").
     """
-    try:
+    with named_errors(path, "not a list of icd_code_pcs and procedure_desc; give a file of this form"):
         texts = {row["icd_code_pcs"]: row["procedure_desc"] for row in json.loads(read_text(path))}
-        parts_of = {code: parts for code, text in texts.items() if (parts := split_terms(text))}
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: the JSON breaks off or is damaged at {error}; {FETCH_AGAIN}") from None
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: not a list of icd_code_pcs and procedure_desc; give a file of this form") from None
+        parts_of = {f"ICD9CM:{code}": parts for code, text in texts.items() if (parts := split_terms(text))}
     if not parts_of:
         raise ValueError(f"{path}: holds no procedures; {FETCH_AGAIN}")
     uses = Counter(part for parts in parts_of.values() for part in parts[1:])
     return KnowledgeGraph.from_rows(
-        concepts=[(f"ICD9CM:{code}", parts[0], ["procedure"]) for code, parts in parts_of.items()],
+        concepts=[(concept, title, ["procedure"]) for concept, (title, *_) in parts_of.items()],
         terms=[
-            (f"ICD9CM:{code}", part, "en", "narrow")
-            for code, parts in parts_of.items()
-            for part in parts[1:]
+            (concept, part, "en", "narrow")
+            for concept, (_, *others) in parts_of.items()
+            for part in others
             if uses[part] == 1
         ],
     )
@@ -49,18 +45,16 @@ def read_icd9_procedures(path: Path) -> KnowledgeGraph:
 
 def split_terms(text: str) -> list[str]:
     """Title and inclusion terms; none where even the title says nothing alone ("Other")."""
-    parts: list[list[str]] = []
+    parts: list[str] = []
     previous = ""
     for word in text.split():
-        starts = (
-            re.match(r"[A-Z][a-z]", word) and previous.lower() not in _ASKS_FOR_MORE and not previous.endswith("'s")
-        )
-        if not parts or starts:
-            parts.append([])
-        parts[-1].append(word)
+        asks_for_more = previous.lower() in _ASKS_FOR_MORE or previous.endswith("'s")
+        if not parts or (re.match(r"[A-Z][a-z]", word) and not asks_for_more):
+            parts.append(word)
+        else:
+            parts[-1] += f" {word}"
         previous = word
-    terms = [re.sub(r",? NOS$", "", " ".join(words)).strip(" ,") for words in parts]
-    title, *others = terms
+    title, *others = (re.sub(r",? NOS$", "", part).strip(" ,") for part in parts)
     if title.lower() in _SAYS_NOTHING:
         return []
     return list(dict.fromkeys([title.partition(":")[0], *(term for term in others if not _INSTRUCTION.match(term))]))

@@ -5,20 +5,18 @@ fastobo alone, without pronto on top, because a relation to a concept of another
 to an undefined one marks a file that was cut; pronto fails on both alike.
 """
 
-import dataclasses
 import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fastobo
 
 from datagen.graph.curies import normalise
-from datagen.graph.grouping import distinct
-from datagen.graph.source_files import FETCH_AGAIN, read_text
-from datagen.graph.tables import XREFS_SCHEMA, KnowledgeGraph
+from datagen.graph.source_files import FETCH_AGAIN, named_errors, read_text
+from datagen.graph.tables import KnowledgeGraph
 
 _REFERENCES_OF_TEXTS = re.compile(r'^((?:def|synonym): ".*) \[.*\]', re.MULTILINE)
 """What a definition or synonym was taken from: not read here, and where releases break the syntax (HP of 2016)."""
@@ -59,25 +57,20 @@ def read_obo(path: Path) -> KnowledgeGraph:
         relations=[(t.id, kind, tail) for t in live.values() for kind, tail in t.relations if tail not in obsolete],
         xrefs=[(term.id, xref) for term in live.values() for xref in term.xrefs],
     )
-    xrefs = graph.xrefs.set_column(1, "xref", normalise(graph.xrefs["xref"])).drop_null()
-    return dataclasses.replace(graph, xrefs=distinct(xrefs.cast(XREFS_SCHEMA)))
+    normalised = KnowledgeGraph.from_columns(xrefs=(graph.xrefs["concept_id"], normalise(graph.xrefs["xref"])))
+    return replace(graph, xrefs=normalised.xrefs)
 
 
 def _abbreviations_of_json(path: Path, text: str) -> frozenset[str]:
     """The synonyms that the JSON marks as abbreviations; fastobo does not keep their type. Checks the outer form."""
-    try:
-        graphs = json.loads(text)["graphs"]
+    with named_errors(path, "JSON, but not an OBO graph; give an .obo or OBO-graphs .json file"):
         return frozenset(
             synonym["val"]
-            for graph in graphs
+            for graph in json.loads(text)["graphs"]
             for node in graph["nodes"]
             for synonym in (node.get("meta") or {}).get("synonyms", ())
             if _is_abbreviation(synonym.get("synonymType"))
         )
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: the JSON breaks off or is damaged at {error}; {FETCH_AGAIN}") from None
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: JSON, but not an OBO graph; give an .obo or OBO-graphs .json file") from None
 
 
 def _is_abbreviation(synonym_type: object) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.graph.grouping import distinct, first_rows, positions
+from datagen.graph.grouping import first_rows, positions, renamed
 from datagen.graph.source_files import find_file, listed, read_columns
-from datagen.graph.tables import CONCEPTS_SCHEMA, RELATIONS_SCHEMA, KnowledgeGraph
+from datagen.graph.tables import KnowledgeGraph
 
 _NODE = ("index", "id", "type", "name", "source")
 _PREFIXES = {"HPO": "HP", "NCBI": "NCBIGENE", "CTD": "MESH"}
@@ -35,9 +35,8 @@ def read_primekg(path: Path) -> KnowledgeGraph:
     edges = edges.filter(pc.not_equal(edges["display_relation"], "phenotype absent"))
     heads, tails = (ids.take(pa.array(positions(edges[name], nodes["index"]))) for name in ("x_index", "y_index"))
     types = pa.ListArray.from_arrays(pa.array(np.arange(len(nodes) + 1), pa.int32()), nodes["type"].combine_chunks())
-    return KnowledgeGraph(
-        concepts=pa.table([ids, nodes["name"], types], schema=CONCEPTS_SCHEMA),
-        relations=distinct(pa.table([heads, edges["display_relation"], tails], schema=RELATIONS_SCHEMA)),
+    return KnowledgeGraph.from_columns(
+        concepts=(ids, nodes["name"], types), relations=(heads, edges["display_relation"], tails)
     )
 
 
@@ -50,9 +49,6 @@ def _from_one(file: Path) -> tuple[pa.Table, pa.Table]:
 
 
 def _concept_ids(nodes: pa.Table) -> pa.Array:
-    source = nodes["source"]
-    renamed = pc.index_in(source, value_set=pa.array(list(_PREFIXES)))
-    prefix = pc.coalesce(pc.take(pa.array(list(_PREFIXES.values())), renamed), pc.utf8_upper(source))
-    padded = pc.is_in(source, value_set=pa.array(_PADDED))
+    padded = pc.is_in(nodes["source"], value_set=pa.array(_PADDED))
     local = pc.if_else(padded, pc.utf8_lpad(nodes["id"], 7, "0"), nodes["id"])
-    return pc.binary_join_element_wise(prefix, local, ":")
+    return pc.binary_join_element_wise(pc.utf8_upper(renamed(nodes["source"], _PREFIXES)), local, ":")

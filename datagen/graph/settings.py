@@ -9,44 +9,30 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from datagen.graph.abbreviations import read_abbreviations
-from datagen.graph.atc import read_atc
-from datagen.graph.babelon import read_babelon
+from datagen.graph.annotations import read_babelon, read_disease_symptom, read_hpoa, read_sssom, read_xrefs
 from datagen.graph.bad_rows import bad_rows
 from datagen.graph.bios import read_bios
 from datagen.graph.builtin import read_builtin
-from datagen.graph.disease_symptom import read_disease_symptom
+from datagen.graph.classifications import read_atc, read_icd10cm
 from datagen.graph.drugbank import read_drugbank
-from datagen.graph.hpoa import read_hpoa
 from datagen.graph.icd9_procedures import read_icd9_procedures
-from datagen.graph.icd10cm import read_icd10cm
 from datagen.graph.icd10pcs import read_icd10pcs
 from datagen.graph.joins import MAX_SOURCES
 from datagen.graph.merge import merge
 from datagen.graph.obo import read_obo
 from datagen.graph.primekg import read_primekg
-from datagen.graph.sssom import read_sssom
 from datagen.graph.tables import KnowledgeGraph
 from datagen.graph.umls import read_umls
-from datagen.graph.xrefs import read_xrefs
 
 _READERS: dict[str, Callable[..., KnowledgeGraph]] = {
-    "abbreviations": read_abbreviations,
-    "atc": read_atc,
-    "babelon": read_babelon,
-    "bios": read_bios,
-    "builtin": read_builtin,
-    "disease_symptom": read_disease_symptom,
-    "drugbank": read_drugbank,
-    "hpoa": read_hpoa,
-    "icd10cm": read_icd10cm,
-    "icd10pcs": read_icd10pcs,
-    "icd9_procedures": read_icd9_procedures,
-    "obo": read_obo,
-    "primekg": read_primekg,
-    "sssom": read_sssom,
-    "umls": read_umls,
-    "xrefs": read_xrefs,
-}
+    read.__name__.removeprefix("read_"): read
+    for read in (
+        read_abbreviations, read_atc, read_babelon, read_bios, read_builtin, read_disease_symptom, read_drugbank,
+        read_hpoa, read_icd10cm, read_icd10pcs, read_icd9_procedures, read_obo, read_primekg, read_sssom, read_umls,
+        read_xrefs,
+    )
+}  # fmt: skip
+"""By the name of the format."""
 
 
 class GraphSource(BaseModel):

@@ -4,11 +4,13 @@ Every problem is a ValueError that names the file, and the row or column, and sa
 """
 
 import gzip
+import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
+from xml.etree.ElementTree import ParseError
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +29,7 @@ _BLOCK = 16 << 20
 
 def read_text(path: Path) -> str:
     """The whole file, decoded as UTF-8 with or without a byte order mark."""
-    with _named_errors(path), _open(path) as file:
+    with named_errors(path), _open(path) as file:
         text = file.read().decode("utf-8-sig")
     if not text.strip():
         raise ValueError(f"{path}: the file is empty; {FETCH_AGAIN}")
@@ -66,29 +68,19 @@ def read_columns(
         return "skip"
 
     parse = pa_csv.ParseOptions(
-        delimiter=delimiter,
-        quote_char='"' if quoted else False,
-        newlines_in_values=quoted,
-        invalid_row_handler=skip,
+        delimiter=delimiter, quote_char=quoted and '"', newlines_in_values=quoted, invalid_row_handler=skip
     )
     convert = pa_csv.ConvertOptions(
-        include_columns=list(wanted.values()),
-        column_types=dict.fromkeys(header, pa.binary()),
-        strings_can_be_null=False,
+        include_columns=list(wanted.values()), column_types=dict.fromkeys(header, pa.binary())
     )
     read = pa_csv.ReadOptions(use_threads=False, skip_rows=skipped, column_names=list(header), block_size=_BLOCK)
     batches, unfit, n_rows = [], {}, 0
-    with _named_errors(path):
-        try:
-            with _open(path) as file, pa_csv.open_csv(file, read, parse, convert) as reader:
-                for batch in reader:
-                    rows, reasons = _fitting(pa.Table.from_batches([batch]).rename_columns(list(wanted)), forms or {})
-                    batches.append(rows if where is None else rows.filter(where))
-                    unfit.update({n_rows + place: reason for place, reason in reasons.items()})
-                    n_rows += len(batch)
-        except pa.ArrowInvalid as error:
-            problem = "holds no rows" if "Empty CSV" in str(error) else f"cannot be read as a table ({error})"
-            raise ValueError(f"{path}: {problem}; {FETCH_AGAIN}, or convert it to UTF-8") from None
+    with named_errors(path), _open(path) as file, pa_csv.open_csv(file, read, parse, convert) as reader:
+        for batch in reader:
+            rows, reasons = _fitting(pa.Table.from_batches([batch]).rename_columns(list(wanted)), forms or {})
+            batches.append(rows if where is None else rows.filter(where))
+            unfit.update({n_rows + place: reason for place, reason in reasons.items()})
+            n_rows += len(batch)
     rows_before = np.sort(ragged) - np.arange(len(ragged)) - skipped - 1  # those with all columns
     places = np.fromiter(unfit, np.int64, len(unfit))
     numbers = skipped + 1 + places + np.searchsorted(rows_before, places, side="right")
@@ -99,7 +91,7 @@ def read_columns(
     table = pa.concat_tables(batches)
     for name in optional:
         if name not in wanted:
-            table = table.append_column(name, pa.array([""] * len(table), pa.string()))
+            table = table.append_column(name, pa.repeat("", len(table)))
     return table.select([*columns, *optional])
 
 
@@ -137,7 +129,7 @@ def _decoded(value: bytes) -> str | None:
 
 def find_file(folder: Path, *stems: str) -> Path:
     """The file of the folder whose name, without case and endings, is one of `stems`."""
-    found = sorted(path for path in listed(folder) if path.name.lower().partition(".")[0] in stems)
+    found = [path for path in listed(folder) if path.name.lower().partition(".")[0] in stems]
     if not found:
         raise ValueError(f"{folder}: holds no file {' or '.join(stems)}; give the folder with the files of this format")
     return found[0]
@@ -158,7 +150,7 @@ def header_names(path: Path) -> list[str]:
 
 def first_line(path: Path) -> str:
     """The first line of the file; empty where there is none."""
-    with _named_errors(path), _lines(path) as lines:
+    with named_errors(path), _lines(path) as lines:
         return next(lines, "")
 
 
@@ -166,14 +158,13 @@ def _header(
     path: Path, columns: Sequence[str], header: Sequence[str] | None, delimiter: str | None
 ) -> tuple[int, Sequence[str], str]:
     """The number of lines before the rows, the names of the columns and the delimiter."""
-    with _named_errors(path), _lines(path) as lines:
+    with named_errors(path), _lines(path) as lines:
         for number, line in enumerate(lines):
-            if header and not line.startswith("#"):
-                return number, header, delimiter or ","
-            names_in = delimiter or ("\t" if "\t" in line else ",")
-            names = [name.strip('"') for name in line.rstrip("\r\n").split(names_in)]
-            if not header and (not line.startswith("#") or {*map(_plain, columns)} <= {*map(_plain, names)}):
-                return number + 1, names, names_in
+            splits_at = delimiter or ("\t" if "\t" in line else ",")
+            names = header or [name.strip('"') for name in line.rstrip("\r\n").split(splits_at)]
+            is_header = not header and {*map(_plain, columns)} <= {*map(_plain, names)}
+            if is_header or not line.startswith("#"):
+                return number + (not header), names, splits_at
     raise ValueError(f"{path}: the file is empty; {FETCH_AGAIN}")
 
 
@@ -197,12 +188,29 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path, other_form: str = "") -> Iterator[None]:
+    """Raises what goes wrong with a file in the context as a ValueError that names it and says what to do.
+
+    `other_form` says so for a file whose parts are not what the context takes them for.
+    """
     try:
         yield
+        return
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise ValueError(f"{path}: the gzip data is cut or damaged; {FETCH_AGAIN}") from None
+        problem = f"the gzip data is cut or damaged; {FETCH_AGAIN}"
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        problem = f"cannot be read ({error.strerror}); check the path"
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 at byte {error.start}; {FETCH_AGAIN} or convert it") from None
+        problem = f"not UTF-8 at byte {error.start}; {FETCH_AGAIN} or convert it"
+    except json.JSONDecodeError as error:
+        problem = f"the JSON breaks off or is damaged at {error}; {FETCH_AGAIN}"
+    except ParseError as error:
+        problem = f"the XML breaks off or is damaged ({error}); {FETCH_AGAIN}"
+    except pa.ArrowInvalid as error:
+        problem = "holds no rows" if "Empty CSV" in str(error) else f"cannot be read as a table ({error})"
+        problem += f"; {FETCH_AGAIN}, or convert it to UTF-8"
+    except (KeyError, TypeError, AttributeError):
+        if not other_form:
+            raise
+        problem = other_form
+    raise ValueError(f"{path}: {problem}") from None

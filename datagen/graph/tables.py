@@ -1,60 +1,37 @@
 """A knowledge graph as Arrow tables; every reader yields these, whatever its source looks like."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.graph.cycles import in_cycles
+from datagen.graph.grouping import distinct
 
-CONCEPTS_SCHEMA = pa.schema(
-    [
-        pa.field("concept_id", pa.string(), nullable=False),
-        pa.field("preferred_term", pa.string(), nullable=False),
-        pa.field("semantic_types", pa.list_(pa.string()), nullable=False),
-    ]
-)
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+
+
+_TEXT = pa.string()
+CONCEPTS_SCHEMA = _schema(concept_id=_TEXT, preferred_term=_TEXT, semantic_types=pa.list_(_TEXT))
 
 SCOPES = ("exact", "abbreviation", "narrow", "broad", "related")
 """How close a term is to its concept, closest first; terms of a concept are listed in this order."""
 
-TERMS_SCHEMA = pa.schema(
-    [
-        pa.field("concept_id", pa.string(), nullable=False),
-        pa.field("term", pa.string(), nullable=False),
-        pa.field("language", pa.string(), nullable=False),
-        pa.field("scope", pa.string(), nullable=False),
-    ]
-)
+TERMS_SCHEMA = _schema(concept_id=_TEXT, term=_TEXT, language=_TEXT, scope=_TEXT)
 """The names of a concept beside its preferred term. `language` is an ISO 639-1 code, `scope` one of `SCOPES`."""
 
-IS_A_SCHEMA = pa.schema(
-    [pa.field("child", pa.string(), nullable=False), pa.field("parent", pa.string(), nullable=False)]
-)
+IS_A_SCHEMA = _schema(child=_TEXT, parent=_TEXT)
+RELATIONS_SCHEMA = _schema(head=_TEXT, type=_TEXT, tail=_TEXT)
 
-RELATIONS_SCHEMA = pa.schema(
-    [
-        pa.field("head", pa.string(), nullable=False),
-        pa.field("type", pa.string(), nullable=False),
-        pa.field("tail", pa.string(), nullable=False),
-    ]
-)
-
-XREFS_SCHEMA = pa.schema(
-    [pa.field("concept_id", pa.string(), nullable=False), pa.field("xref", pa.string(), nullable=False)]
-)
+XREFS_SCHEMA = _schema(concept_id=_TEXT, xref=_TEXT)
 """What other vocabularies call a concept: CURIEs with the prefixes of `datagen.graph.curies`."""
 
-SENSES_SCHEMA = pa.schema(
-    [
-        pa.field("short_form", pa.string(), nullable=False),
-        pa.field("long_form", pa.string(), nullable=False),
-        pa.field("count", pa.int64(), nullable=False),
-    ]
-)
+SENSES_SCHEMA = _schema(short_form=_TEXT, long_form=_TEXT, count=pa.int64())
 """An inventory of abbreviations: short forms as written, what they stand for, how often that was seen (0: not said)."""
 
 SCHEMAS = {
@@ -75,7 +52,6 @@ REFERENCES = (
     ("xrefs", "concept_id"),
 )
 """The tables and columns that name concepts."""
-
 
 Rows = Iterable[Sequence[Any]]
 
@@ -116,6 +92,14 @@ class KnowledgeGraph:
         rows = (concepts, terms, is_a, relations, xrefs, senses)
         return cls(*(_table(of_table, schema) for of_table, schema in zip(rows, SCHEMAS.values(), strict=True)))
 
+    @classmethod
+    def from_columns(cls, **tables: Sequence[Any]) -> "KnowledgeGraph":
+        """A graph from Arrow columns, or texts that hold for all rows, in the order of the schemas' columns.
+
+        What is null is left out, and so are repeated rows, but for those of the concepts: these are refused.
+        """
+        return cls(**{name: _from_columns(columns, SCHEMAS[name]) for name, columns in tables.items()})
+
     def check(self) -> "KnowledgeGraph":
         """The graph, if it stands alone.
 
@@ -124,7 +108,7 @@ class KnowledgeGraph:
         ids = self.concepts["concept_id"]
         for table, column in REFERENCES:
             _refuse_unknown(getattr(self, table)[column], ids, f"{table}.{column}", "concept")
-        _refuse_cycle(self.is_a, ids)
+        _refuse_cycle(self.is_a)
         return self
 
 
@@ -132,6 +116,13 @@ def _table(rows: Rows, schema: pa.Schema) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.table(arrays, schema=schema)
+
+
+def _from_columns(columns: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    n_rows = next(len(column) for column in columns if not isinstance(column, str))
+    arrays = [pa.repeat(column, n_rows) if isinstance(column, str) else column for column in columns]
+    table = pa.table(arrays, schema=schema).drop_null()
+    return table if schema is CONCEPTS_SCHEMA else distinct(table)
 
 
 def _refuse_duplicates(ids: pa.ChunkedArray) -> None:
@@ -147,19 +138,12 @@ def _refuse_unknown(column: pa.ChunkedArray, known: pa.Array, where: str, what: 
         raise ValueError(f"{where} names the unknown {what} {unknown[0].as_py()}; define it or remove the row")
 
 
-def _refuse_cycle(is_a: pa.Table, ids: pa.ChunkedArray) -> None:
-    child, parent = (pc.index_in(is_a[name], value_set=ids).to_numpy() for name in ("child", "parent"))
-    edges = in_cycles(child, parent)
-    if len(edges):
-        raise ValueError(
-            f"is_a goes in a cycle: {_cycle(child[edges], parent[edges], ids)}; remove one of these statements"
-        )
-
-
-def _cycle(child: np.ndarray, parent: np.ndarray, ids: pa.ChunkedArray) -> str:
-    parent_of = dict(zip(child.tolist(), parent.tolist(), strict=True))
-    path = [int(child[0])]
-    while parent_of[path[-1]] not in path:
-        path.append(parent_of[path[-1]])
-    path.append(parent_of[path[-1]])
-    return " is_a ".join(ids[concept].as_py() for concept in path[path.index(path[-1]) :])
+def _refuse_cycle(is_a: pa.Table) -> None:
+    parents: dict[str, list[str]] = defaultdict(list)
+    for child, parent in zip(*map(pa.ChunkedArray.to_pylist, is_a.columns), strict=True):
+        parents[child].append(parent)
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        cycle = " is_a ".join(reversed(error.args[1]))
+        raise ValueError(f"is_a goes in a cycle: {cycle}; remove one of these statements") from None

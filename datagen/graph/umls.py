@@ -6,22 +6,14 @@ Format: https://www.ncbi.nlm.nih.gov/books/NBK9685/. Concept ids are `UMLS:` and
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.graph import curies
-from datagen.graph.grouping import best_rows, codes, distinct, lists_of, positions
-from datagen.graph.languages import iso_639_1
+from datagen.graph.curies import normalise, with_prefix
+from datagen.graph.grouping import Column
+from datagen.graph.names import edges, in_languages, named_concepts
 from datagen.graph.source_files import find_file, read_columns
-from datagen.graph.tables import (
-    CONCEPTS_SCHEMA,
-    IS_A_SCHEMA,
-    RELATIONS_SCHEMA,
-    TERMS_SCHEMA,
-    XREFS_SCHEMA,
-    KnowledgeGraph,
-)
+from datagen.graph.tables import KnowledgeGraph
 
 _MRCONSO = [
     "CUI", "LAT", "TS", "LUI", "STT", "SUI", "ISPREF", "AUI", "SAUI", "SCUI", "SDUI", "SAB", "TTY", "CODE", "STR",
@@ -34,6 +26,8 @@ _MRREL = [
 _MRSTY = ["CUI", "TUI", "STN", "STY", "ATUI", "CVF"]
 _ABBREVIATIONS = ("AB", "ACR")
 _UNRELATED = ("XR", "DEL")
+_UP, _DOWN = ("PAR", "RB", "inverse_isa"), ("CHD", "RN", "isa")
+"""Of REL and RELA, those that say that the second concept is a parent of the first, or a child."""
 
 
 def read_umls(path: Path, languages: Sequence[str] = ("en",), sources: Sequence[str] = ()) -> KnowledgeGraph:
@@ -45,36 +39,26 @@ def read_umls(path: Path, languages: Sequence[str] = ("en",), sources: Sequence[
     kept = pc.field("SUPPRESS") == "N"
     if sources:
         kept &= pc.field("SAB").isin(list(sources))
-    atoms = _read(
-        path, "mrconso", _MRCONSO, ("CUI", "LAT", "TS", "STT", "ISPREF", "SAB", "TTY", "CODE", "STR", "SUPPRESS"), kept
-    )
-    language = np.array([iso_639_1(code) for code in atoms["LAT"].unique().to_pylist()])[codes(atoms["LAT"])]
-    atoms = atoms.append_column("language", pa.array(language)).filter(np.isin(language, list(languages)))
-    if not len(atoms):
-        chosen = " of the sources " + ", ".join(sources) if sources else ""
-        raise ValueError(f"{path}: no name in the languages {', '.join(languages)}{chosen}; choose others")
-    atoms = atoms.set_column(0, "CUI", curies.with_prefix("UMLS", atoms["CUI"]))
-    preferred = _preferred(atoms, languages)
-    ids = atoms["CUI"].take(preferred)
-    types = _read(path, "mrsty", _MRSTY, ("CUI", "STY"))
-    row = positions(curies.with_prefix("UMLS", types["CUI"]), ids)
-    related = _read(
-        path,
-        "mrrel",
-        _MRREL,
-        ("CUI1", "REL", "CUI2", "RELA", "SAB", "SUPPRESS"),
-        kept & (pc.field("CUI1") != pc.field("CUI2")) & ~pc.field("REL").isin(_UNRELATED),
-    )
-    is_a, relations = _related(related)
-    return KnowledgeGraph(
-        concepts=pa.table(
-            [ids, atoms["STR"].take(preferred), lists_of(row[row >= 0], types["STY"].filter(row >= 0), len(ids))],
-            schema=CONCEPTS_SCHEMA,
-        ),
-        terms=_terms(atoms, preferred),
-        is_a=is_a,
-        relations=relations,
-        xrefs=_xrefs(atoms),
+    columns = ("CUI", "LAT", "TS", "STT", "ISPREF", "SAB", "TTY", "CODE", "STR", "SUPPRESS")
+    atoms = _read(path, "mrconso", _MRCONSO, columns, kept)
+    chosen = " of the sources " + ", ".join(sources) if sources else ""
+    atoms = in_languages(path, atoms, atoms["LAT"], languages, chosen)
+    typed, types = _read(path, "mrsty", _MRSTY, ("CUI", "STY")).columns
+    kept &= (pc.field("CUI1") != pc.field("CUI2")) & ~pc.field("REL").isin(_UNRELATED)
+    first, rel, second, rela, *_ = _read(
+        path, "mrrel", _MRREL, ("CUI1", "REL", "CUI2", "RELA", "SAB", "SUPPRESS"), kept
+    ).columns
+    kind = pc.if_else(pc.equal(rela, ""), rel, rela)
+    up, down = (pc.is_in(kind, value_set=pa.array(kinds)) for kinds in (_UP, _DOWN))
+    ids = _id(atoms["CUI"])
+    return named_concepts(
+        pa.table([ids, atoms["STR"], atoms["language"]], names=["id", "name", "language"]),
+        pc.if_else(pc.is_in(atoms["TTY"], value_set=pa.array(_ABBREVIATIONS)), "abbreviation", "exact"),
+        [pc.not_equal(atoms[name], best) for name, best in (("TS", "P"), ("STT", "PF"), ("ISPREF", "Y"))],
+        languages,
+        (_id(typed), types),
+        **edges(_id(pc.if_else(up, first, second)), kind, _id(pc.if_else(up, second, first)), pc.or_(up, down)),
+        xrefs=_xrefs(ids, atoms),
     )
 
 
@@ -87,35 +71,13 @@ def _read(
     )
 
 
-def _preferred(atoms: pa.Table, languages: Sequence[str]) -> pa.Array:
-    choice = positions(atoms["language"], pa.array(list(languages)))
-    ranks = [pc.not_equal(atoms[name], best).to_numpy() for name, best in (("TS", "P"), ("STT", "PF"), ("ISPREF", "Y"))]
-    return pa.array(best_rows(codes(atoms["CUI"]), choice, *ranks))
-
-
-def _terms(atoms: pa.Table, preferred: pa.Array) -> pa.Table:
-    others = np.ones(len(atoms), bool)
-    others[preferred.to_numpy()] = False
-    names = atoms.filter(others)
-    scope = pc.if_else(pc.is_in(names["TTY"], value_set=pa.array(_ABBREVIATIONS)), "abbreviation", "exact")
-    return distinct(pa.table([names["CUI"], names["STR"], names["language"], scope], schema=TERMS_SCHEMA))
-
-
-def _related(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
-    first, second = (curies.with_prefix("UMLS", rows[name]) for name in ("CUI1", "CUI2"))
-    kind = pc.if_else(pc.equal(rows["RELA"], ""), rows["REL"], rows["RELA"])
-    up = pc.is_in(kind, value_set=pa.array(["PAR", "RB", "inverse_isa"]))
-    down = pc.is_in(kind, value_set=pa.array(["CHD", "RN", "isa"]))
-    other = pc.invert(pc.or_(up, down))
-    is_a = pa.table([pc.if_else(up, first, second), pc.if_else(up, second, first)], schema=IS_A_SCHEMA)
-    relations = pa.table([second, kind, first], schema=RELATIONS_SCHEMA)
-    return distinct(is_a.filter(pc.or_(up, down))), distinct(relations.filter(other))
-
-
-def _xrefs(atoms: pa.Table) -> pa.Table:
+def _xrefs(ids: Column, atoms: pa.Table) -> tuple[Column, Column]:
     """What the sources call the concept: source and code, unless the code names its vocabulary itself."""
-    coded = atoms.filter(pc.not_equal(atoms["CODE"], "NOCODE"))
-    whole = pc.match_substring(coded["CODE"], ":")
-    written = pc.if_else(whole, coded["CODE"], pc.binary_join_element_wise(coded["SAB"], coded["CODE"], ":"))
-    xrefs = pa.table([coded["CUI"], curies.normalise(written)], names=XREFS_SCHEMA.names).drop_null()
-    return distinct(xrefs.cast(XREFS_SCHEMA))
+    coded = pc.not_equal(atoms["CODE"], "NOCODE")
+    code, source = atoms["CODE"].filter(coded), atoms["SAB"].filter(coded)
+    written = pc.if_else(pc.match_substring(code, ":"), code, pc.binary_join_element_wise(source, code, ":"))
+    return ids.filter(coded), normalise(written)
+
+
+def _id(cui: Column) -> Column:
+    return with_prefix("UMLS", cui)

@@ -2,12 +2,8 @@
 
 import pytest
 
-from datagen.graph.babelon import read_babelon
-from datagen.graph.disease_symptom import read_disease_symptom
+from datagen.graph.annotations import read_babelon, read_disease_symptom, read_hpoa, read_sssom, read_xrefs
 from datagen.graph.drugbank import read_drugbank
-from datagen.graph.hpoa import read_hpoa
-from datagen.graph.sssom import read_sssom
-from datagen.graph.xrefs import read_xrefs
 
 
 def rows(table):

@@ -2,9 +2,8 @@ import json
 
 import pytest
 
-from datagen.graph.atc import read_atc
+from datagen.graph.classifications import read_atc, read_icd10cm
 from datagen.graph.icd9_procedures import read_icd9_procedures, split_terms
-from datagen.graph.icd10cm import read_icd10cm
 from datagen.graph.icd10pcs import read_icd10pcs
 
 
