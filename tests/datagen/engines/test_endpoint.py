@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 from misbehaving_server import MisbehavingServer, Reply, answer, chat_completion, error
+from openai._constants import MAX_RETRY_AFTER_DELAY
 from pydantic import ValidationError
 
 from datagen.engines import endpoint
@@ -102,6 +103,11 @@ def test_a_wait_beyond_what_is_waited_for_stops_the_job():
     assert isinstance(outcome, EngineDown)
     assert "86400 s" in str(outcome)
     assert len(server.received) == 1
+
+
+def test_the_longest_wait_is_the_clients_own():
+    """Between the two, calls would neither wait nor stop the job."""
+    assert endpoint.LONGEST_WAIT_S == MAX_RETRY_AFTER_DELAY
 
 
 def test_a_date_to_wait_for_is_read():
