@@ -25,7 +25,7 @@ _DATE = "|".join(
         rf"\b{_DAY}[\s-]*(?:of\s+)?{_MONTH}(?![^\W\d_])",
         rf"(?<![\w/.]){_YEAR}[/.-]{_MM}(?:[/.-]{_DD})?(?![\w/])",
         rf"(?<![\w/.])(?:{_MM}[/.-]{_DD}|{_DD}[/.-]{_MM})[/.-]{_YEAR}(?!\w)",
-        rf"(?<![\w/.-])(?:{_MM}[/-]{_DD}|{_DD}[/-]{_MM})[/-]\d\d(?![\w/])",
+        *(rf"(?<![\w/.-])(?:{_MM}{s}{_DD}|{_DD}{s}{_MM}){s}\d\d(?![\w/])" for s in "/-"),
         rf"(?<![\w/.-]){_MM}[/-]{_YEAR}(?![\w/])",
     )
 )
@@ -39,7 +39,7 @@ _NUMBER = "|".join(
         r"[\s.:#]*(?:(?:no|num|number|id)\b[\s.:#]*)?[a-z-]{0,3}\d{2}",
         r"(?:#\s?|\b(?:id|no|pt|patient|visit)[\s.:#]*\d)\d{4}",
         # Neither the code of a drug (PF-06463922, GSK 2696273) nor a dose
-        r"(?<![a-z\d/])" + "".join(rf"(?<!\b[a-z]{{{n}}}-)(?<!\b(?-i:[A-Z]{{{n}}}) )" for n in range(1, 5)) + r"\d{6,}"
+        r"(?<![\w/])" + "".join(rf"(?<!\b[a-z]{{{n}}}-)(?<!\b(?-i:[A-Z]{{{n}}}) )" for n in range(1, 5)) + r"\d{6,}"
         r"(?![a-z\d/]|\s?(?:%|units?\b|[iu]u?\b|mc?g\b|mw\b))",
     )
 )
@@ -47,7 +47,7 @@ _IDENTIFYING = re.compile(f"{_DATE}|{_NUMBER}", re.IGNORECASE)
 _TITLED = re.compile(
     r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\b\.?\s+[A-Z]|\b(?i:mrs?|ms|dr|prof)\.\s?[A-Za-z]{2}|\b(?i:patient name)\b"
 )
-_WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
+_WORD = r"(?:[^\W\d_]['’])?[^\W\d_]{2,}(?:['’-][^\W\d_]+)*"
 _TWO_NAMES = re.compile(rf"(?<![\w'’-])(?=({_WORD})\s+(?:[A-Za-z]\.?\s+)?({_WORD})(?:\s+({_WORD}))?)")
 _LAST_FIRST = re.compile(rf"({_WORD}),\s*({_WORD})(?:\s+[A-Z]\.?)?")
 _CLINICAL_ENDING = re.compile(

@@ -85,6 +85,7 @@ def test_numbers_that_are_clinical_stay(text):
         *("Pierre Robin sequence", "Thomas splint", "Marcus Gunn pupil", "Austin Flint murmur", "Wilson disease"),
         *("Crohn's disease", "MR imaging", "MS relapse", "Dr", "MS Contin", "Gene therapy", "frank hematuria"),
         *("Rose bengal", "Penny poisoning", "Mark", "Pneumonia, bacterial", "St. John's wort", "Ray amputation"),
+        *("Tanner II", "Tanner I breasts", "Taylor Spatial Frame", "Blake drain", "Bruce protocol"),
     ],
 )
 def test_eponyms_and_names_of_things_stay(text):
