@@ -6,8 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from corpus.files import NoteFile, find_files, fingerprint
 from corpus.sources import SOURCES, Format, NoteSource
-from corpus.sources.mimic3 import Mimic3FirstDischargeSummary
-from corpus.sources.mimic4 import Mimic4DischargeSummaries
+from corpus.sources.note_tables import Mimic3FirstDischargeSummary, Mimic4DischargeSummaries
 
 _DISCHARGE_SUMMARIES: dict[Format, type[NoteSource]] = {
     "mimic3": Mimic3FirstDischargeSummary,

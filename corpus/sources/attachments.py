@@ -15,7 +15,7 @@ from inscriptis import get_text
 
 from corpus.files import BREAKING_OFF, NoteFile
 from corpus.sources.base import BadRow
-from corpus.sources.lines import parse_line
+from corpus.sources.jsonl import parse_line
 
 BINARIES = "*Binary*.ndjson*"
 
@@ -34,15 +34,13 @@ def attached_text(attachments: Sequence[dict[str, Any]], file: NoteFile) -> str 
 
     A url is a Binary resource of the NDJSON files beside `file` or a file below its folder; nothing is fetched.
     """
-    if not attachments:
-        return _NOT_FOUND
     reasons: list[BadRow] = []
-    for _, attachment in sorted(((_rank(each), each) for each in attachments), key=lambda pair: pair[0]):
+    for attachment in sorted(attachments, key=_rank):
         text = _text(attachment, file)
         if isinstance(text, str):
             return text
         reasons.append(text)
-    return reasons[0]
+    return reasons[0] if reasons else _NOT_FOUND
 
 
 def _rank(attachment: dict[str, Any]) -> int:
@@ -120,10 +118,8 @@ class _Binaries:
                     places.append(place)
                     numbers.append(number)
                 place += len(line)
-        order = np.argsort(np.frombuffer(hashes, np.uint64), kind="stable")
-        self._hashes = np.frombuffer(hashes, np.uint64)[order]
-        self._places = np.frombuffer(places, np.int64)[order]
-        self._numbers = np.frombuffer(numbers, np.uint16)[order]
+        order = np.argsort(np.array(hashes), kind="stable")
+        self._hashes, self._places, self._numbers = (np.array(each)[order] for each in (hashes, places, numbers))
 
     def find(self, name: str) -> dict[str, Any] | None:
         first, last = (np.searchsorted(self._hashes, np.uint64(_hash(name)), side) for side in ("left", "right"))

@@ -7,7 +7,7 @@ from typing import Any
 from corpus.files import NoteFile
 from corpus.sources.attachments import BINARIES, attached_text
 from corpus.sources.base import BadRow, LeftOut, NoteSource, Row
-from corpus.sources.lines import json_lines
+from corpus.sources.jsonl import json_lines
 
 _REFERENCE = re.compile(r"(?:^|/)(?P<type>[A-Za-z]+)/(?P<id>[A-Za-z0-9.-]+)(?:/_history/[^/]+)?$")
 _URN = re.compile(r"^urn:(?:uuid|oid):(?P<id>.+)$")

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -16,17 +17,21 @@ BATCH_ROWS = 1000
 MAX_FIELD = 1 << 24
 """Characters. A quote that is never closed would otherwise take the rest of the file for one field."""
 
+_UNDECODED = re.compile("[\udc80-\udcff]")
 STREAMING: Any = {"pre_buffer": False, "buffer_size": 1 << 20}
 """For `ParquetFile`: by default Arrow 26 holds the whole file in memory by the time it is read to its end."""
 
-Columns = Mapping[str, tuple[str, ...]]
-"""For each column of a note, the file's columns that can give it: the first one that holds something does."""
+
+def columns_named(**otherwise: str) -> dict[str, tuple[str, ...]]:
+    """For each column of a note, the file's columns that can give it: the first one that holds something does."""
+    alike = {name: name for name in ("note_id", "patient_id", "encounter_id", "note_type", "note_time", "text")}
+    return {column: tuple(names.split()) for column, names in (alike | otherwise).items()}
 
 
 class TableSource(NoteSource):
     """Column names count in either case; a table without a required column is bad as a whole."""
 
-    columns: ClassVar[Columns]
+    columns: ClassVar[dict[str, tuple[str, ...]]]
     also: ClassVar[tuple[str, ...]] = ()
     """Further columns, which `left_out` looks at."""
 
@@ -97,13 +102,7 @@ def _csv_records(lines: Iterable[str]) -> Iterator[list[str] | BadRow]:
 
 def _is_utf8(value: str) -> bool:
     """Whether every byte could be decoded: those that could not stand as lone surrogates."""
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return value.isascii() or not _UNDECODED.search(value)
 
 
 def _parquet_rows(
