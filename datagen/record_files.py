@@ -1,54 +1,40 @@
-"""Notes of the store to a file of training records, on Ray Data. What makes a record of a chunk is given.
-
-Notes, not chunks, are what is read: whether a note may be trained on and which abbreviations it defines are questions
-about the whole of it. Its chunks are cut again as the store cut them, with the same ids.
-"""
+"""Notes of the store to a file of training records, on Ray Data. What makes a record of a chunk is given."""
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import ray
 import xxhash
+from pydantic import TypeAdapter
 
-from corpus.chunking import ChunkingSettings, Cleaned, windows
+from corpus.chunking import ChunkingSettings
 from corpus.store import Store
-from datagen.annotators import make_annotator
-from datagen.annotators.base import AnnotatorSettings
+from datagen.annotators.choice import AnnotatorSettings, LlmSettings, make_annotator
+from datagen.annotators.base import Annotator
+from datagen.generation.answer_files import ANSWERS
+from datagen.generation.asking import Generation, Place, ask, note_calls
 from datagen.graph.artefact import BuiltGraph
 from datagen.guard import Guard
 from datagen.records import stage2_record
 from datagen.report import write_report
 from datagen.stage1 import Stage1, Stage1Settings
+from datagen.tasks import load_task
+from datagen.training_notes import NOTES_AT_ONCE, TrainingNote, read_notes, training_notes
 
 RECORDS_FILE = "records.jsonl"
-NOTES_AT_ONCE = 100
 MOST_NOTES_COUNTED = 5000
 
 Progress = Callable[[str, int, int | None], None]
 Record = dict[str, Any]
 
 
-class TrainingNote(NamedTuple):
-    """A note that may be trained on: its cleaned text and the spans of its chunks in that."""
-
-    note_id: str
-    text: str
-    spans: list[tuple[int, int]]
-
-    def chunks(self) -> Iterator[tuple[str, str]]:
-        """(chunk_id, text) of each chunk."""
-        for i, (start, end) in enumerate(self.spans):
-            yield f"{self.note_id}_{i}", self.text[start:end]
-
-
-MakeRecords = Callable[[list[TrainingNote]], Iterable[Record | None]]
-"""One record, or None, for every chunk of the notes, in order."""
+MakeRecords = Callable[[list[TrainingNote], Counter[str]], Iterable[Record | None]]
+"""One record, or None, for every chunk of the notes, in order; the counter is told what was left out."""
 
 
 def match_entities(
@@ -61,15 +47,36 @@ def match_entities(
 
 
 def generate_entities(
-    store: Store, graph: Path, annotator: AnnotatorSettings, guard: Guard, folder: Path, progress: Progress
+    store: Store, graph: Path, annotator: AnnotatorSettings, guard: Guard, place: Place, progress: Progress
 ) -> dict[str, int]:
-    """Stage 2: records of what the annotator finds stated or implied in each chunk. Counts as `write_records`."""
-    make = partial(_annotate, graph=graph, annotator=annotator, excluded_terms=guard.terms)
-    return write_records(store, make, guard, graph, folder, progress, "notes annotated")
+    """Stage 2: records of what the annotator finds stated or implied in each chunk. Counts as `write_records`.
+
+    A language model is asked first, in the place's scratch folder; its answers and errors stand beside the records.
+    """
+    asked: Generation | None = None
+    if isinstance(annotator, LlmSettings):
+        task = load_task(annotator.task)
+        calls = note_calls(store, task, annotator.votes, guard, place.earlier)
+        asked = ask(task, annotator, calls, place, progress)
+    make = partial(
+        _annotate,
+        graph=graph,
+        annotator=annotator.model_dump_json(),
+        answers=place.folder / ANSWERS,
+        excluded_terms=guard.terms,
+    )
+    return write_records(store, make, guard, graph, place.folder, progress, "notes annotated", asked)
 
 
 def write_records(
-    store: Store, make: MakeRecords, guard: Guard, graph: Path, folder: Path, progress: Progress, doing: str
+    store: Store,
+    make: MakeRecords,
+    guard: Guard,
+    graph: Path,
+    folder: Path,
+    progress: Progress,
+    doing: str,
+    asked: Generation | None = None,
 ) -> dict[str, int]:
     """Write `records.jsonl` and its report into `folder`.
 
@@ -77,12 +84,10 @@ def write_records(
     Raises ValueError when no chunk gives a record.
     """
     total = store.notes().count_rows()
-    columns = ["note_id", "encounter_id", "patient_id", "text"]
-    notes = ray.data.read_lance(str(store.notes_path), columns=columns)
     as_lines = partial(_as_lines, make=make, guard=guard, chunking=store.chunking)
     counts: Counter[str] = Counter()
     with (folder / RECORDS_FILE).open("w") as file:
-        batches = notes.map_batches(as_lines, batch_size=NOTES_AT_ONCE, batch_format="pyarrow")
+        batches = read_notes(store).map_batches(as_lines, batch_size=NOTES_AT_ONCE, batch_format="pyarrow")
         for batch in batches.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in cast(pa.Table, batch).to_pylist():
                 file.writelines(line + "\n" for line in row["lines"])
@@ -94,20 +99,16 @@ def write_records(
             f"none of {counts['chunks']} chunks of {store.folder} gave a training record (notes left out by the guard: "
             f"{left_out or 'none'}); does the knowledge graph fit the language and the field of the notes?"
         )
-    write_report(folder / RECORDS_FILE, {"notes": total, **counts}, _built(graph), folder)
-    return {"notes": total, **counts}
+    result = {"notes": total, **(asked.counts if asked else {}), **counts}
+    write_report(
+        folder / RECORDS_FILE, result, _built(graph), folder, {**asked.tokens, **asked.cost} if asked else None
+    )
+    return result
 
 
 def _as_lines(table: pa.Table, make: MakeRecords, guard: Guard, chunking: ChunkingSettings) -> pa.Table:
     counts: Counter[str] = Counter(chunks=0, records=0, entities=0)
-    admitted: list[TrainingNote] = []
-    for note in table.to_pylist():
-        if rule := guard.rule_for_note(**note):
-            counts[f"left_out_{rule}"] += 1
-            continue
-        text = Cleaned(note["text"], chunking.profile).text
-        admitted.append(TrainingNote(note["note_id"], text, list(windows(text, chunking))))
-    records = list(make(admitted))
+    records = list(make(training_notes(table, guard, chunking, counts), counts))
     lines = [json.dumps(record, ensure_ascii=False) for record in records if record]
     counts.update(chunks=len(records), records=len(lines), entities=sum(len(r["entities"]) for r in records if r))
     return pa.table({"lines": pa.array([lines]), "counts": [json.dumps(counts)], "notes": [len(table)]})
@@ -115,6 +116,7 @@ def _as_lines(table: pa.Table, make: MakeRecords, guard: Guard, chunking: Chunki
 
 def _match(
     notes: list[TrainingNote],
+    counts: Counter[str],
     graph: Path,
     settings: Stage1Settings,
     excluded_terms: frozenset[str],
@@ -140,13 +142,23 @@ def _frequencies(store: Store, graph: Path, settings: Stage1Settings) -> Counter
 
 
 def _annotate(
-    notes: list[TrainingNote], graph: Path, annotator: AnnotatorSettings, excluded_terms: frozenset[str]
+    notes: list[TrainingNote],
+    counts: Counter[str],
+    graph: Path,
+    annotator: str,
+    answers: Path,
+    excluded_terms: frozenset[str],
 ) -> Iterator[Record | None]:
-    built = _built(graph)
-    chunks = [chunk for note in notes for chunk in note.chunks()]
-    findings = make_annotator(annotator).annotate([text for _, text in chunks])
-    for (chunk_id, text), found in zip(chunks, findings, strict=True):
-        yield stage2_record(chunk_id, text, found, built, excluded_terms=excluded_terms)
+    reader = _annotator(annotator, graph, answers)
+    chunks = (chunk for note in notes for chunk in note.chunks())
+    for (chunk_id, text), found in zip(chunks, reader.findings(notes, counts), strict=True):
+        yield stage2_record(chunk_id, text, found, _built(graph), reader.provenance, excluded_terms)
+
+
+@lru_cache(maxsize=1)
+def _annotator(settings: str, graph: Path, answers: Path) -> Annotator:
+    read: TypeAdapter[AnnotatorSettings] = TypeAdapter(AnnotatorSettings)
+    return make_annotator(read.validate_json(settings), _built(graph), answers)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""What a set of training records holds, for a person to read: `report.json` and `report.html` beside the records."""
+"""What a job wrote, for a person to read: `report.json` and `report.html` beside training records or answers."""
 
 import heapq
 import json
@@ -22,13 +22,37 @@ SHORT = 3
 COMMON_SHARE = 0.05
 
 
-def write_report(records: Path, counts: dict[str, int], graph: BuiltGraph, folder: Path) -> None:
+def write_report(
+    records: Path, counts: dict[str, int], graph: BuiltGraph, folder: Path, generation: dict[str, Any] | None = None
+) -> None:
     """Read a file of training records and write its report into `folder`.
 
-    `counts` are those of the job. Samples are the records whose hashed ids are smallest, so that the same records
-    give the same report whatever their order.
+    `counts` are those of the job, `generation` the tokens and cost of a language model that was asked. Samples are the
+    records whose hashed ids are smallest, so that the same records give the same report whatever their order.
     """
-    report = summarise(records, counts, graph)
+    asked = {"generation": {**(generation or {}), **_shares(counts)}}
+    _write(asked | summarise(records, counts, graph), folder)
+
+
+def write_answers_report(
+    report: dict[str, Any], task: str, samples: dict[str, list[Any]], texts: dict[str, str], folder: Path
+) -> None:
+    """Write the report of a language model's task: `counts` and `generation` of `report`, and samples by chunk id."""
+    report["generation"] |= _shares(report["counts"])
+    report["samples"] = [
+        {
+            "idx": idx,
+            "pieces": [{"text": texts.get(idx, ""), "is_entity": False}],
+            "entities": {
+                task: [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in items]
+            },
+        }
+        for idx, items in samples.items()
+    ]
+    _write(report, folder)
+
+
+def _write(report: dict[str, Any], folder: Path) -> None:
     (folder / f"{REPORT_NAME}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
     template = (files(__package__) / "report.html.jinja").read_text("utf-8")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
@@ -71,6 +95,17 @@ def summarise(records: Path, counts: dict[str, int], graph: BuiltGraph) -> dict[
             if (why := _suspicion(term, count, n_records, graph))
         ][:MOST_TERMS],
         "samples": [_sample(json.loads(line)) for _, line in sorted(samples, reverse=True)],
+    }
+
+
+def _shares(counts: dict[str, int]) -> dict[str, float]:
+    """What part of the calls failed and what part of the named entities was left out; empty where none was asked."""
+    parts = {"calls": ["errors", "truncated"], "named": ["merged", "denied", "dropped_"]}
+    return {
+        f"share_{name}": round(count / counts[whole], 4)
+        for whole, prefixes in parts.items()
+        for name, count in counts.items()
+        if counts.get(whole) and name.startswith(tuple(prefixes))
     }
 
 

@@ -107,6 +107,11 @@ def read_benchmark(folder: Path) -> Benchmark:
     )
 
 
+def read_queries(path: Path) -> list[dict[str, str]]:
+    """The queries (_id, text, type) of one file in the form of queries.jsonl(.gz); ValueError as `read_benchmark`."""
+    return [{"_id": query, **columns} for query, columns in _read_records(path, ("text", "type")).items()]
+
+
 def _find(folder: Path, name: str) -> Path:
     found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
     if not found:

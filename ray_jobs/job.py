@@ -16,7 +16,9 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ValidationError
 
+from datagen.engines.base import EngineDown
 from encoders.spec import BUNDLED
+from ray_jobs.worker_logs import set_up_worker
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -79,7 +81,7 @@ def main(settings_type: type[Settings], run: Callable[[Settings], None], argv: S
         cause = _found_by_a_worker(error)
         if isinstance(cause, SettingsError | FileNotFoundError):
             _stop(cause, 2)
-        if isinstance(cause, ValueError):
+        if isinstance(cause, ValueError | EngineDown):
             _stop(cause, 1)
         raise
 
@@ -119,7 +121,8 @@ def ray_session() -> Iterator[None]:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     cpus = max(LOCAL_LOGICAL_CPUS, os.cpu_count() or 1)
     local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": True}
-    ray.init(address=address, logging_level=logging.ERROR, **local)
+    workers = {"worker_process_setup_hook": set_up_worker}
+    ray.init(address=address, logging_level=logging.ERROR, runtime_env=workers, **local)
     # Jobs print their own progress and errors; Ray Data's may quote a row.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)

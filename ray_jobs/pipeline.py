@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from corpus.chunking import ChunkingSettings
 from corpus.settings import NotesSettings
-from datagen.annotators.base import AnnotatorSettings
+from datagen.annotators.choice import AnnotatorSettings, RuleSettings
 from datagen.graph.settings import GraphSettings
 from datagen.guard import GuardSettings
 from datagen.hospital.settings import HospitalSettings
@@ -48,7 +48,7 @@ class PipelineSettings(Stage1Settings):
     notes: NotesSettings | None = None
     chunking: ChunkingSettings = ChunkingSettings()
     graph: GraphSettings = GraphSettings()
-    annotator: AnnotatorSettings = AnnotatorSettings()
+    annotator: AnnotatorSettings = RuleSettings()
     guard: GuardSettings = GuardSettings()
     base: EncoderName = BUNDLED
     stage1: TrainingSettings = TrainingSettings()

@@ -19,8 +19,8 @@ from ray_jobs.steps import Step, package_data, run_step
 MERGE_REPORT = "merge.json"
 """Beside the built graph: what was joined, what was refused, samples of both."""
 
-WriteRecords = Callable[[Store, Path, Guard, Path], dict[str, int]]
-"""Takes the store, the built graph, the guard and the folder to write to; gives the counts."""
+WriteRecords = Callable[[Store, Path, Guard, Step], dict[str, int]]
+"""Takes the store, the built graph, the guard and where to work; gives the counts."""
 
 
 class RecordJobSettings(BaseModel):
@@ -35,9 +35,14 @@ class RecordJobSettings(BaseModel):
 
 
 def run_record_step(
-    name: str, settings: RecordJobSettings, own: dict[str, Any], files: dict[str, Path], write: WriteRecords
+    name: str,
+    settings: RecordJobSettings,
+    own: dict[str, Any],
+    files: dict[str, Path],
+    write: WriteRecords,
+    mend: bool = False,
 ) -> None:
-    """Build the graph unless it is up to date, then write the records.
+    """Build the graph unless it is up to date, then write the records; `mend`: see `run_step`.
 
     `own` are the job's further settings that change the records, `files` what it reads beside store and graph.
     """
@@ -56,9 +61,8 @@ def run_record_step(
             **settings.guard.files(),
             **files,
         },
-        lambda step: write(
-            Store(settings.store.path), graph, Guard(settings.guard, BuiltGraph.open(graph)), step.folder
-        ),
+        lambda step: write(Store(settings.store.path), graph, Guard(settings.guard, BuiltGraph.open(graph)), step),
+        mend,
     )
 
 

@@ -25,6 +25,8 @@ class Step(NamedTuple):
 
     folder: Path
     scratch: Path
+    earlier: Path | None = None
+    """The finished output that is being mended."""
 
 
 def run_step(
@@ -33,8 +35,11 @@ def run_step(
     settings: Mapping[str, BaseModel | Any],
     inputs: Mapping[str, Path | str],
     work: Callable[[Step], dict[str, Any]],
+    mend: bool = False,
 ) -> dict[str, Any]:
     """Run `work` on a new folder that becomes `output`, unless `output` is already its finished result.
+
+    With `mend` it must be, and `work` makes a better one from it. Raises ValueError where it is not.
 
     An interrupted run finds the scratch folder of the same fingerprint as it left it; another fingerprint never does.
 
@@ -54,7 +59,10 @@ def run_step(
     if (read_manifest(aside) or {}).get("fingerprint") == fingerprint:
         _replace(aside, output)  # An earlier run was ended between its last write and the renaming.
     manifest = read_manifest(output)
-    if manifest and manifest.get("fingerprint") == fingerprint:
+    finished = manifest is not None and manifest.get("fingerprint") == fingerprint
+    if mend and not finished:
+        raise ValueError(f"{output}: not the finished result of these settings and inputs; run the job without mending")
+    if manifest and finished and not mend:
         print(f"{name}: already done, in {output}", flush=True)
         shutil.rmtree(scratch, ignore_errors=True)
         return manifest["result"]
@@ -65,7 +73,7 @@ def run_step(
             shutil.rmtree(stale, ignore_errors=True)
     aside.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
-    result = work(Step(aside, scratch))
+    result = work(Step(aside, scratch, output if mend else None))
     manifest = {"step": name, "fingerprint": fingerprint, "result": result}
     whole = aside / f"{MANIFEST}.new"
     whole.write_text(json.dumps(manifest, indent=2) + "\n")
@@ -99,7 +107,7 @@ def input_fingerprint(source: Path | str) -> str:
 
 def package_data(package: str) -> str:
     """A digest of the data files packaged with `package`: facts and rules count as inputs of the steps they shape."""
-    found = sorted(file for file in Path(str(files(package))).rglob("*") if file.suffix in (".yaml", ".txt"))
+    found = sorted(file for file in Path(str(files(package))).rglob("*") if file.suffix in (".yaml", ".txt", ".json"))
     return _digest([(file.name, file.read_text("utf-8")) for file in found])
 
 

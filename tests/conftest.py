@@ -1,4 +1,4 @@
-"""One local Ray for all tests that need it, in a temporary folder of its own and stopped at the end; one tiny LLM."""
+"""One local Ray for all tests that need it, in a temporary folder of its own and stopped at the end; tiny LLMs."""
 
 import shutil
 import tempfile
@@ -24,3 +24,10 @@ def local_ray():
 def tiny_llama(tmp_path_factory):
     """The folder of a tiny random Llama that vLLM runs on a CPU."""
     return write_tiny_llama(tmp_path_factory.mktemp("tiny_llama"))
+
+
+@pytest.fixture(scope="session")
+def pneumonia_llama(tmp_path_factory):
+    """The folder of a tiny Llama that answers everything with the same three names."""
+    pieces = ["- pneumonia\n", "- sepsis\n", "- John Smith\n"]
+    return write_tiny_llama(tmp_path_factory.mktemp("pneumonia_llama"), pieces)

@@ -1,5 +1,6 @@
-"""A tiny random Llama with a byte-level tokenizer and a chat template, as a model folder that vLLM loads."""
+"""Tiny Llamas with a byte-level tokenizer and a chat template, as model folders that vLLM loads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 CHAT_TEMPLATE = (
@@ -8,12 +9,16 @@ CHAT_TEMPLATE = (
 )
 SPECIAL_TOKENS = ["<eos>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEXT = "the patient was admitted with pneumonia and acute kidney injury and discharged home on antibiotics " * 4
+SIZE = 64
 
 
-def write_tiny_llama(folder: Path) -> Path:
-    """Two layers of 64 dimensions: what it writes is noise, but decoding constrained to a schema gives valid JSON."""
+def write_tiny_llama(folder: Path, answer: Sequence[str] = ()) -> Path:
+    """Two layers of 64 dimensions: what it writes is noise, but decoding constrained to a schema gives valid JSON.
+
+    With an `answer`, it writes these pieces, one token each, to whatever it is asked.
+    """
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -22,19 +27,37 @@ def write_tiny_llama(folder: Path) -> Path:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=SPECIAL_TOKENS, initial_alphabet=alphabet)
     tokenizer.train_from_iterator([TEXT], trainer)
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in answer])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>")
     fast.chat_template = CHAT_TEMPLATE
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=128,
+        hidden_size=SIZE,
+        intermediate_size=2 * SIZE,
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=2,
         max_position_embeddings=4096,
         eos_token_id=fast.eos_token_id,
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    if answer:
+        _say(model, fast.convert_tokens_to_ids(["<|assistant|>", *answer, "<eos>"]))
+    model.to(torch.bfloat16).save_pretrained(folder)
     return folder
+
+
+def _say(model, tokens):
+    """After each of the tokens the next one: layers that add nothing, and an output matrix that looks the next one up."""
+    import torch
+
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        model.lm_head.weight.zero_()
+        for place, (token, following) in enumerate(zip(tokens, tokens[1:], strict=False)):
+            model.model.embed_tokens.weight[token] = torch.eye(SIZE)[place]
+            model.lm_head.weight[following, place] = 10.0

@@ -1,21 +1,15 @@
 """What every annotator does: list the diagnoses, procedures and prescriptions a passage states or implies."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from pydantic import BaseModel
+from typing import ClassVar, Literal
 
 from datagen.assertion import Assertion
+from datagen.training_notes import TrainingNote
 
 Kind = Literal["diagnosis", "procedure", "prescription"]
-
-
-class AnnotatorSettings(BaseModel):
-    """Which annotator lists the entities of a passage."""
-
-    kind: Literal["rules"] = "rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +26,12 @@ class Finding:
 class Annotator(ABC):
     """One engine that reads passages."""
 
+    provenance: ClassVar[str]
+    """How its entities came in, as records say it."""
+
     @abstractmethod
-    def annotate(self, texts: Sequence[str]) -> list[list[Finding]]:
-        """The findings of each text, in the order of `texts`; a text without any yields an empty list."""
+    def findings(self, notes: Sequence[TrainingNote], counts: Counter[str]) -> list[list[Finding]]:
+        """The findings of every chunk of the notes, in order; an empty list for one without any.
+
+        `counts` is told what was left out, and why.
+        """

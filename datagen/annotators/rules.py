@@ -5,7 +5,7 @@ prescriptions that a passage states or implies. All knowledge is in `rules.yaml`
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from datagen.annotators.base import Annotator, Finding, Kind
 from datagen.assertion import Assertion, AssertionContext, lower_ascii
+from datagen.training_notes import TrainingNote
 
 _TOKEN = re.compile(r"[A-Za-z0-9]+")
 _JOINTS = {"", "-", "/", "'", "’", "&"}
@@ -113,6 +114,8 @@ class _Mention(NamedTuple):
 class RuleAnnotator(Annotator):
     """Applies the packaged rules; deterministic, no model, some hundred passages a second on one core."""
 
+    provenance = "rule"
+
     def __init__(self) -> None:
         book = rule_book()
         self._kinds = book.kinds()
@@ -146,6 +149,10 @@ class RuleAnnotator(Annotator):
         if exact is None and not lower[-1].endswith("s") and lower[-1].isalpha():
             plural = (*lower[:-1], lower[-1] + "s")
             self._forms[plural[0]].append(_Form(plural, None, form.endswith(":"), meaning))
+
+    def findings(self, notes: Sequence[TrainingNote], counts: Counter[str]) -> list[list[Finding]]:
+        """The findings of every chunk, each read by itself."""
+        return self.annotate([text for note in notes for _, text in note.chunks()])
 
     def annotate(self, texts: Sequence[str]) -> list[list[Finding]]:
         """The findings of each text; one term may stand there under several assertions, each once."""

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+_SPACES = dict.fromkeys(range(32), " ")
+
 
 def read_json(answer: str) -> tuple[Any, bool]:
     """The value of an answer, and whether the answer breaks off.
@@ -15,7 +17,8 @@ def read_json(answer: str) -> tuple[Any, bool]:
     Raises:
         ValueError: where the answer is no JSON, neither whole nor broken off.
     """
-    text = _unfenced(answer)
+    # Constrained decoding lets bare control characters into strings, where JSON does not.
+    text = _unfenced(answer.translate(_SPACES))
     try:
         return from_json(text), False
     except ValueError as error:

@@ -1,0 +1,133 @@
+"""vLLM engines inside Ray Data (`ray.data.llm`): each on one GPU or over several; they share the calls."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import pyarrow as pa
+import ray
+from pydantic import BaseModel, ConfigDict, Field
+from ray.data import Dataset
+
+from datagen.engines.base import Completion, EngineDown
+from datagen.generation.answers import answer_row, to_table
+from datagen.tasks.base import Task
+
+CALLS_AT_ONCE = 128
+"""Calls that an engine is given together; it works on several such batches at a time, so it never waits for one."""
+BATCHES_AT_ONCE = 16
+STAGE_CPUS = 0.1
+"""The stages around an engine take turns with it; a whole CPU for each would keep a small machine from starting."""
+
+
+class VllmSettings(BaseModel):
+    """Which model runs where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["vllm"] = "vllm"
+    model: str
+    """Name on the hub or folder."""
+    device: Literal["gpu", "cpu"] = "gpu"
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that share one engine's weights."""
+    pipeline_parallel: int = Field(default=1, ge=1)
+    engines: int | None = Field(default=None, ge=1)
+    """How many; by default as many as the GPUs now in the cluster are enough for (with device cpu: one)."""
+    accelerator_type: str | None = None
+    """As Ray names it (H100, A100, ...), where the cluster has several."""
+    max_model_len: int = Field(default=4096, ge=128)
+    """Tokens of prompt and answer together."""
+    chat_template: dict[str, Any] = {}
+    """Further variables of the model's chat template, such as enable_thinking: false."""
+    arguments: dict[str, Any] = {}
+    """Further engine arguments as vLLM names them."""
+    gpu_hour_price: float | None = Field(default=None, ge=0)
+    """For the cost report."""
+
+
+def ask_vllm(calls: Dataset, task: Task, settings: VllmSettings, temperature: float) -> Dataset:
+    """The answers (`ANSWER_SCHEMA`) to the calls (`CALL_SCHEMA`), one row each.
+
+    Raises EngineDown where vLLM is not installed or no engine fits the cluster's GPUs.
+    """
+    sampling: dict[str, Any] = {"temperature": temperature, "max_tokens": task.max_tokens}
+    if task.schema is not None:
+        sampling["structured_outputs"] = {"json": json.dumps(task.schema)}
+    request = partial(_request, task=task, sampling=sampling)
+    to_answers = partial(_answers, task=task, max_model_len=settings.max_model_len)
+    completed = vllm_processor(settings, request)(calls)
+    return completed.map_batches(to_answers, batch_format="pyarrow", batch_size=None, num_cpus=STAGE_CPUS)
+
+
+def vllm_processor(
+    settings: VllmSettings, request: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Callable[[Dataset], Dataset]:
+    """The Ray Data stages around the engines; `request` makes `messages` and `sampling_params` of a row."""
+    if find_spec("vllm") is None:
+        raise EngineDown("engine.kind vllm: vLLM is not installed on this machine; install the extra `gpu`")
+    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+
+    on_cpu = {"bundles": [{"CPU": 4 * STAGE_CPUS}]} if settings.device == "cpu" else None
+    config = vLLMEngineProcessorConfig(
+        model_source=settings.model,
+        engine_kwargs={
+            "tensor_parallel_size": settings.tensor_parallel,
+            "pipeline_parallel_size": settings.pipeline_parallel,
+            "max_model_len": settings.max_model_len,
+            "enable_prefix_caching": True,
+            **settings.arguments,
+        },
+        batch_size=CALLS_AT_ONCE,
+        max_concurrent_batches=BATCHES_AT_ONCE,
+        concurrency=_engines(settings),
+        accelerator_type=settings.accelerator_type,
+        should_continue_on_error=True,
+        # vLLM reports on its use over the network otherwise.
+        runtime_env={"env_vars": {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}},
+        chat_template_stage={"num_cpus": STAGE_CPUS, "chat_template_kwargs": settings.chat_template},
+        tokenize_stage={"num_cpus": STAGE_CPUS},
+        detokenize_stage=False,
+        placement_group_config=on_cpu,
+    )
+    stage = {"num_cpus": STAGE_CPUS}
+    return build_processor(config, request, preprocess_map_kwargs=stage, postprocess_map_kwargs=stage)
+
+
+def gpus_of(settings: VllmSettings) -> int:
+    """The GPUs that all engines take together."""
+    each = 0 if settings.device == "cpu" else settings.tensor_parallel * settings.pipeline_parallel
+    return each * _engines(settings)
+
+
+def _engines(settings: VllmSettings) -> int:
+    if settings.engines or settings.device == "cpu":
+        return settings.engines or 1
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    needed = settings.tensor_parallel * settings.pipeline_parallel
+    if gpus < needed:
+        raise EngineDown(
+            f"engine: one takes {needed} GPUs (tensor_parallel x pipeline_parallel) and the cluster has {gpus}; "
+            "give engine.engines where the cluster will grow, or engine.device=cpu"
+        )
+    return gpus // needed
+
+
+def _request(row: dict[str, Any], task: Task, sampling: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": task.messages(row["text"], row["variant"], row["query"]), "sampling_params": sampling}
+
+
+def _answers(completed: pa.Table, task: Task, max_model_len: int) -> pa.Table:
+    return to_table(
+        [answer_row(task, row, _outcome(row, task.max_tokens, max_model_len)) for row in completed.to_pylist()]
+    )
+
+
+def _outcome(row: dict[str, Any], max_tokens: int, max_model_len: int) -> Completion | str:
+    if row["__inference_error__"]:
+        return "refused_request"  # vLLM's own words may quote the prompt
+    prompt, output = row["num_input_tokens"], row["num_generated_tokens"]
+    is_truncated = output >= max_tokens or prompt + output >= max_model_len
+    return Completion(row["generated_text"], is_truncated, prompt, output, 0)

@@ -1,0 +1,189 @@
+"""Rounds of calls on Ray Data: an answer that is written is never asked for again, a failed call is asked once more.
+
+    round-1/calls/     every call
+    round-1/answers/   one row a call, written as they come
+    round-1/done/      Ray Data's checkpoint: the ids of the calls whose answers stand in whole files
+    round-2/calls/     the calls of round 1 that failed and may succeed, and so on
+
+Row checkpoints hold only for read -> map -> write into files, so nothing is split or filtered until a round is over.
+"""
+
+import shutil
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import ray
+import xxhash
+from ray.data import DataContext, Dataset
+from ray.data.checkpoint import CheckpointConfig
+
+from datagen.generation.answers import FINAL_REASONS
+
+ROWS_AT_ONCE = 128
+"""Calls between two writes: what a killed run may have to ask again, for each batch under way."""
+WRITER_CPUS = 0.25
+SECONDS_APART = 2.0
+
+Progress = Callable[[str, int, int | None], None]
+Ask = Callable[[Dataset], Dataset]
+"""Calls (`CALL_SCHEMA`) to answers (`ANSWER_SCHEMA`), one row each."""
+WriteCalls = Callable[[Path], None]
+"""Writes the calls as Parquet files into a folder."""
+
+
+class Round:
+    """One round in its folder. `seconds` is how long its runs took, those killed left out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.calls, self._answers, self._done = folder / "calls", folder / "answers", folder / "done"
+        self._times = folder / "seconds.txt"
+
+    def prepare(self, write_calls: WriteCalls) -> int:
+        """Write the calls unless they are there; how many they are."""
+        if not self.calls.exists():
+            aside = self.calls.with_suffix(".unfinished")
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            write_calls(aside)
+            aside.rename(self.calls)
+        return sum(map(_rows, _parquet(self.calls)))
+
+    def answer(self, ask: Ask, name: str, progress: Progress) -> None:
+        """Answer every call that has no answer yet.
+
+        Raises RuntimeError where Ray Data would work without checkpoints or calls are left without an answer.
+        """
+        calls = _ids(_parquet(self.calls))
+        if self._unanswered(calls):
+            began = time.monotonic()
+            try:
+                with self._progress(name, len(calls), progress):
+                    self._run(ask)
+            finally:
+                with self._times.open("a") as times:
+                    times.write(f"{time.monotonic() - began:.1f}\n")
+        if left := self._unanswered(calls):  # should Ray Data ever lose a row, nothing may look whole
+            raise RuntimeError(f"{left} of {len(calls)} calls have no answer in {self._answers}; run the job again")
+
+    @property
+    def seconds(self) -> float:
+        return sum(map(float, self._times.read_text().split())) if self._times.exists() else 0.0
+
+    def answers(self) -> Iterator[pa.RecordBatch]:
+        """The answers, from files that were written whole."""
+        whole = {file.stem for file in self._done_files()}
+        for file in _parquet(self._answers):
+            if file.stem.rpartition("-")[0] in whole:
+                yield from pq.ParquetFile(file).iter_batches()
+
+    def _run(self, ask: Ask) -> None:
+        context = DataContext.get_current().copy()
+        # The answers outlive the checkpoint: a driver killed after its last row must still find both.
+        context.checkpoint_config = CheckpointConfig("call_id", str(self._done), delete_checkpoint_on_success=False)
+        self._done.mkdir(exist_ok=True)
+        with DataContext.current(context), warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*heckpointing will be disabled")
+            calls = ray.data.read_parquet(str(self.calls)).repartition(target_num_rows_per_block=ROWS_AT_ONCE)
+            try:
+                ask(calls).write_parquet(str(self._answers), ray_remote_args={"num_cpus": WRITER_CPUS})
+            except UserWarning as warning:
+                raise RuntimeError(f"answers would not be checkpointed: {warning}") from None
+
+    def _done_files(self) -> list[Path]:
+        return [file for file in _parquet(self._done) if not file.stem.endswith(".pending")]
+
+    def _unanswered(self, calls: np.ndarray) -> int:
+        return len(np.setdiff1d(calls, _ids(self._done_files())))
+
+    @contextmanager
+    def _progress(self, name: str, total: int, progress: Progress) -> Iterator[None]:
+        """Count written answers while Ray Data works."""
+        counted: set[Path] = set()
+        stop = threading.Event()
+
+        def count() -> None:
+            while True:
+                last = stop.wait(SECONDS_APART)
+                new = [file for file in self._done_files() if file not in counted]
+                counted.update(new)
+                if new:
+                    progress(name, sum(map(_rows, new)), total)
+                if last:
+                    return
+
+        counter = threading.Thread(target=count, daemon=True)
+        counter.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            counter.join()
+
+
+def ask_in_rounds(
+    folder: Path, write_calls: WriteCalls, ask: Ask, tries: int, name: str, progress: Progress
+) -> list[Round]:
+    """Ask every call up to `tries` times, until it is answered or fails for good; the rounds that this took.
+
+    Called again on the folder of an interrupted run, it goes on from the answers that are written.
+    """
+    rounds: list[Round] = []
+    for number in range(1, tries + 1):
+        now = Round(folder / f"round-{number}")
+        last = rounds[-1] if rounds else None
+        if not now.prepare(partial(_write_failed, last) if last else write_calls):
+            break
+        now.answer(ask, name if number == 1 else f"{name}, try {number}", progress)
+        rounds.append(now)
+    return rounds
+
+
+def settled(rounds: Sequence[Round]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The last answer to every call, with how often it was asked."""
+    for tries, each in enumerate(rounds, 1):
+        for batch in each.answers():
+            yield tries, batch if each is rounds[-1] else batch.filter(pc.invert(_may_succeed(batch)))
+
+
+def _write_failed(last: Round, folder: Path) -> None:
+    again = [batch["call_id"].filter(_may_succeed(batch)) for batch in last.answers()]
+    failed = np.sort(np.concatenate([_hashes(ids) for ids in again]))
+    keep = partial(_among, failed=failed)
+    if len(failed):
+        calls = ray.data.read_parquet(str(last.calls)).map_batches(keep, batch_format="pyarrow")
+        calls.write_parquet(str(folder))
+
+
+def _among(calls: pa.Table, failed: np.ndarray) -> pa.Table:
+    return calls.filter(pa.array(np.isin(_hashes(calls["call_id"]), failed)))
+
+
+def _may_succeed(answers: pa.RecordBatch) -> pa.Array:
+    final = pc.is_in(answers["reason"], pa.array(sorted(FINAL_REASONS)))
+    return pc.and_not(pc.equal(answers["status"], "error"), final)
+
+
+def _parquet(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.parquet"))
+
+
+def _rows(file: Path) -> int:
+    return pq.read_metadata(file).num_rows
+
+
+def _ids(files: list[Path]) -> np.ndarray:
+    """The hashed call ids of the files, 8 bytes each."""
+    return np.concatenate([np.empty(0, np.uint64), *(_hashes(pq.read_table(f, columns=["call_id"])[0]) for f in files)])
+
+
+def _hashes(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    return np.fromiter((xxhash.xxh64_intdigest(each.encode()) for each in ids.to_pylist()), np.uint64, len(ids))
