@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from datagen.hospital.facts import World, world
 from datagen.hospital.lexicon import Mention
 from datagen.hospital.patients import generate_patient
 from datagen.hospital.settings import HospitalSettings
+
+_json = partial(json.dumps, ensure_ascii=False)
 
 MATCH_TYPES = ("string", "abbreviation", "synonym", "hyponym", "implication")
 """From the most to the least explicit."""
@@ -40,29 +43,26 @@ def write_benchmark(settings: HospitalSettings, chunking: ChunkingSettings, fold
     """
     known = world(settings.seed)
     concepts = known.everything.concepts
+    patients = [generate_patient(settings, settings.patients + n) for n in range(settings.benchmark_patients)]
     chunks: list[dict[str, str]] = []
     judged: dict[str, dict[str, Judgement]] = defaultdict(dict)
-    patients = []
-    for index in range(settings.patients, settings.patients + settings.benchmark_patients):
-        patient = generate_patient(settings, index)
-        patients.append(patient.patient_id)
-        for note in patient.notes:
-            ids = {"note_id": note.row["note_id"], "patient_id": patient.patient_id}
-            for number, chunk in enumerate(chunk_note(note.row["text"], chunking)):
-                chunk_id = f"{note.row['note_id']}_{number}"
-                chunks.append({"_id": chunk_id, "text": chunk.text, **ids})
-                inside = [m for m in note.mentions if chunk.char_start <= m.start and m.end <= chunk.char_end]
-                for concept, judgement in judge(known, note.row["text"], inside).items():
-                    judged[concept][chunk_id] = judgement
+    for row, mentions in (note for patient in patients for note in patient.notes):
+        for number, chunk in enumerate(chunk_note(row["text"], chunking)):
+            chunk_id = f"{row['note_id']}_{number}"
+            ids = {"note_id": row["note_id"], "patient_id": row["patient_id"]}
+            chunks.append({"_id": chunk_id, "text": chunk.text, **ids})
+            inside = [m for m in mentions if chunk.char_start <= m.start and m.end <= chunk.char_end]
+            for concept, judgement in judge(known, row["text"], inside).items():
+                judged[concept][chunk_id] = judgement
     kept = [c for c in concepts if c in judged and len(judged[c]) <= MOST_RELEVANT * len(chunks)]
     queries = [
         {"_id": f"q{number:04d}", "text": concepts[c].name, "type": concepts[c].type, "concept": c}
         for number, c in enumerate(kept)
     ]
     relevant = [
-        (query["_id"], chunk_id, judgement.match_type, "seen" if judgement.seen else "unseen")
+        (query["_id"], chunk_id, match_type, "seen" if seen else "unseen")
         for query in queries
-        for chunk_id, judgement in judged[query["concept"]].items()
+        for chunk_id, (match_type, seen) in judged[query["concept"]].items()
     ]
     match_types = Counter(match_type for _, _, match_type, _ in relevant)
     stats = {
@@ -77,18 +77,18 @@ def write_benchmark(settings: HospitalSettings, chunking: ChunkingSettings, fold
         f"queries_dropped_above_{MOST_RELEVANT:.0%}": len(judged) - len(kept),
     }
     files = {
-        "queries.jsonl": _json_lines(queries),
+        "corpus.jsonl.gz": _lines(map(_json, chunks)),
+        "queries.jsonl": _lines(map(_json, queries)),
         "qrels.tsv": _lines(["query-id\tcorpus-id\tscore", *(f"{query}\t{chunk}\t1" for query, chunk, *_ in relevant)]),
         "match_types.tsv": _lines(["query-id\tcorpus-id\tmatch_type\tevidence", *map("\t".join, relevant)]),
         "held_out_terms.txt": _lines(w.text for c in sorted(known.held_out_concepts) for w in concepts[c].wordings()),
-        "patients.txt": _lines(patients),
+        "patients.txt": _lines(patient.patient_id for patient in patients),
         "STATS.json": json.dumps(stats, indent=1) + "\n",
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(_json_lines(chunks).encode(), mtime=0))
     for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_bytes(gzip.compress(text.encode(), mtime=0) if name.endswith(".gz") else text.encode())
     return stats
 
 
@@ -104,7 +104,7 @@ def judge(known: World, text: str, mentions: list[Mention]) -> dict[str, Judgeme
             continue
         words = text[mention.start : mention.end]
         hidden = mention.concept in known.held_out_concepts or mention.pattern in known.held_out_patterns
-        for concept in {mention.concept} | known.everything.ancestors[mention.concept]:
+        for concept in {mention.concept} | known.everything.ancestors(mention.concept):
             how: str = mention.kind if concept == mention.concept or mention.kind == "implication" else "hyponym"
             name = re.escape(known.everything.concepts[concept].name)
             if how != "implication" and re.search(rf"(?<!\w){name}(?!\w)", words, re.IGNORECASE):
@@ -112,10 +112,6 @@ def judge(known: World, text: str, mentions: list[Mention]) -> dict[str, Judgeme
             reasons[concept].add((MATCH_TYPES.index(how), hidden or concept in known.held_out_concepts))
     best = {concept: min(reasons[concept]) for concept in sorted(reasons)}
     return {concept: Judgement(MATCH_TYPES[rank], not unseen) for concept, (rank, unseen) in best.items()}
-
-
-def _json_lines(rows: Iterable[dict[str, str]]) -> str:
-    return _lines(json.dumps(row, ensure_ascii=False) for row in rows)
 
 
 def _lines(lines: Iterable[str]) -> str:

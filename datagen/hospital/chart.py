@@ -1,8 +1,9 @@
-"""What is true of a patient: conditions, drugs, procedures and lasting values, and how they change over the years."""
+"""What is true of a patient: conditions, drugs, procedures and lasting values, and how visits change it."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from datagen.hospital.facts import Concept, Facts
@@ -40,7 +41,7 @@ class Chart:
 
     def add(self, concept: Concept) -> None:
         """Remember that the concept is true of the patient, and stop the drugs that it speaks against."""
-        self.true |= {concept.concept_id} | self.facts.ancestors[concept.concept_id]
+        self.true |= {concept.concept_id} | self.facts.ancestors(concept.concept_id)
         self.drugs = {c: dose for c, dose in self.drugs.items() if self.true.isdisjoint(self.facts.concepts[c].avoid)}
 
     def kept(self, name: str, low: float, high: float) -> float:
@@ -94,8 +95,8 @@ class Chart:
 
     def tolerates(self, drug: str, beside: dict[str, str]) -> bool:
         """No condition speaks against the drug, and none of its class is taken already."""
-        classes = {c for c in self.facts.ancestors[drug] if not self.facts.concepts[c].combines}
-        doubled = any(classes & self.facts.ancestors[other] for other in beside)
+        classes = {c for c in self.facts.ancestors(drug) if not self.facts.concepts[c].combines}
+        doubled = any(classes & self.facts.ancestors(other) for other in beside)
         return not doubled and self.true.isdisjoint(self.facts.concepts[drug].avoid)
 
     def treatments(self, concept: Concept) -> list[Concept]:
@@ -112,3 +113,58 @@ def newborn_chart(facts: Facts, rng: random.Random, year: int) -> Chart:
         if condition := chart.fall_ill("chronic", year):
             chart.acquire(condition, year, max(chart.birth_year + 15, year - 18))
     return chart
+
+
+@dataclass
+class Visit:
+    """One encounter; `acute`, `given` and `done` belong to it alone."""
+
+    start: datetime
+    end: datetime
+    home: dict[str, str]
+    """Drugs on arrival."""
+    acute: Concept | None = None
+    symptoms: list[Concept] = field(default_factory=list)
+    given: dict[str, str] = field(default_factory=dict)
+    done: list[Concept] = field(default_factory=list)
+
+
+def next_visit(chart: Chart, start: datetime) -> tuple[Visit, list[str]]:
+    """The next visit and the kinds of notes that it yields, in order of time.
+
+    At a clinic or imaging visit a new chronic condition is found now and then.
+    """
+    rng = chart.rng
+    roll = rng.random()
+    if roll < 0.5 and (acute := chart.fall_ill("acute", start.year)):
+        visit = _admit(chart, start, acute)
+        imaging = ["RR"] if rng.random() < (0.7 if acute.imaging else 0.15) else []
+        return visit, [*imaging, *["PN"] * rng.choice([0, 1, 1, 2]), "DS", *(["ML"] if rng.random() < 0.15 else [])]
+    visit = Visit(start, start, dict(chart.drugs))
+    if rng.random() < 0.25 and (found := chart.fall_ill("chronic", start.year)):
+        chart.acquire(found, start.year, start.year)
+    return visit, ["RR"] if roll >= 0.9 else ["CL", "ML"] if rng.random() < 0.3 else ["CL"]
+
+
+def _admit(chart: Chart, start: datetime, acute: Concept) -> Visit:
+    """An admission with an acute illness: what was given and done for it, and what it leaves behind."""
+    rng, facts = chart.rng, chart.facts
+    visit = Visit(start, start + timedelta(days=rng.randint(2, 9)), dict(chart.drugs), acute)
+    chart.add(acute)
+    visit.symptoms = facts.those(chart.some(acute.symptoms, rng.randint(1, 3)))
+    for drug in chart.some(acute.drugs, 2):
+        if drug not in chart.drugs and chart.tolerates(drug, visit.given):
+            visit.given[drug] = rng.choice(facts.concepts[drug].doses)
+            chart.add(facts.concepts[drug])
+            if drug in acute.keeps and chart.tolerates(drug, chart.drugs):
+                chart.drugs[drug] = visit.given[drug]
+    for procedure in facts.those(chart.some(acute.procedures, rng.randint(1, 2))):
+        if procedure.concept_id not in chart.procedures:
+            visit.done.append(procedure)
+            chart.operate(procedure, start.year)
+    for _ in range(2):
+        chart.prescribe(acute.keeps)
+    for condition in facts.those(acute.leaves):
+        if condition.concept_id not in chart.true:
+            chart.acquire(condition, start.year, start.year)
+    return visit

@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from datagen.hospital.chart import Chart
-from datagen.hospital.facts import Concept, Pattern
-from datagen.hospital.visits import Visit
+from datagen.hospital.chart import Chart, Visit
+from datagen.hospital.facts import Concept
 from datagen.hospital.writer import Writer
 
 
@@ -25,27 +24,19 @@ class NoteWriter(Writer):
         """Conditions that this note only implies outside its diagnosis list."""
         self._used: set[str] = set()
         self._named = [c for c in self._chronic if c.concept_id not in self._implied]
-        self._groups = {
-            "acute": self._acute,
-            "hidden": [c for c in self._acute if c.concept_id in self._implied],
-            "chronic": self._chronic[:3],
-            "done": visit.done,
-        }
-        days = (time.date() - visit.start.date()).days
-        self.words |= {"admitted": self.date(visit.days), "today": self.date(), "day": str(days + 1)}
+        hidden = [c for c in self._acute if c.concept_id in self._implied]
+        self._groups = {"acute": self._acute, "hidden": hidden, "chronic": self._chronic[:3], "done": visit.done}
+        days = (time - visit.start).days
+        self.words |= {"admitted": self.date(days), "today": self.date(), "day": str(days + 1)}
+        self.words |= {"history": self._named[:3], "symptoms": self._complaints}
 
-    def write(self, part: Any) -> None:
-        """Write a section with its arguments, a list of parts, or parts each with the share of notes that hold it."""
-        if isinstance(part, list):
-            for each in part:
-                self.write(each)
-        elif isinstance(part, dict):
-            for share, each in part.items():
-                if self.rng.random() < share:
-                    self.write(each)
-        else:
-            section, *arguments = part.split()
-            getattr(self, section)(*(int(word) if word.isdigit() else word for word in arguments))
+    def write(self, parts: list[Any]) -> None:
+        """Write each part: a section with its arguments, or sections each with the share of notes that hold it."""
+        for part in parts:
+            for share, section in part.items() if isinstance(part, dict) else [(1, part)]:
+                if share == 1 or self.rng.random() < share:
+                    name, *arguments = section.split()
+                    getattr(self, name)(*(int(word) if word.isdigit() else word for word in arguments))
 
     def shuffle(self, key: str) -> None:
         """Put the parts listed for `key` in random order, for `shuffled`."""
@@ -75,6 +66,12 @@ class NoteWriter(Writer):
         for concept in self._groups[group]:
             self._tell(concept, key)
 
+    def complaint(self) -> None:
+        """The symptom that the patient came with."""
+        if self.visit.symptoms:
+            self.heading("complaint")
+            self.say(self.phrase("named"), c=self.visit.symptoms[0], end="")
+
     def greeting(self) -> None:
         """How a letter begins."""
         self.say(self.phrase("greeting"), specialty=self.phrase("specialty"))
@@ -85,16 +82,9 @@ class NoteWriter(Writer):
         for fact in self.lasting(key, count):
             self.say(fact)
 
-    def complaint(self) -> None:
-        """The symptom that the patient came with."""
-        if self.visit.symptoms:
-            self.heading("complaint")
-            self.say("{c}", c=self.visit.symptoms[0], end="")
-
     def opening(self) -> None:
         """Who came, with what history and symptoms."""
-        key = "opening" if self._named else "opening_healthy"
-        self.say(self.phrase(key), cs=self._named[:3], symptoms=self._complaints)
+        self.statements("opening" if self._named else "opening_healthy")
 
     def symptoms(self, key: str, count: int) -> None:
         """Up to `count` symptoms, which are `denied` or `warned` of."""
@@ -189,8 +179,7 @@ class NoteWriter(Writer):
             span, implied = changed.get(lab, (span, None))
             value = f"{{{lab}{span}={span}}}"
             text = f"{name} {value} {unit}".strip() if long else f"{lab}{joint}{value}"
-            pattern = Pattern(implied.concept_id, f"{implied.concept_id}/lab:{lab}", text) if implied else None
-            self.say(text, implies=pattern, sentence=False, end="." if lab == chosen[-1] else ",")
+            self.say(text, implies=implied, sentence=False, end="." if lab == chosen[-1] else ",")
 
     def treatment(self) -> None:
         """What was given for the acute illness."""
@@ -216,59 +205,54 @@ class NoteWriter(Writer):
         self.heading("diagnoses")
         for diagnosis in [*self._acute, *self._named[:3]]:
             self.item()
-            phrase = self.phrase("diagnosis_line") if diagnosis is self.visit.acute else "{c}"
-            self.say(phrase, c=diagnosis, end="")
+            self.say(self.phrase("diagnosis_line" if diagnosis is self.visit.acute else "named"), c=diagnosis, end="")
 
     def imaging(self) -> None:
         """A report of imaging: for the acute illness, for a chronic one, or one that finds nothing."""
         exams = self.facts.phrases["radiology"]
         subject = next((c for c in [*self._acute, *self._present] if c.imaging), None)
-        finding = self.rng.choice(subject.imaging) if subject else None
-        exam = (
-            finding.exam if finding else self.rng.choice([e for e in exams if exams[e]["excludes"] and "knee" not in e])
-        )
+        usual = [(exam, "") for exam in exams if exams[exam]["excludes"] and "knee" not in exam]
+        exam, finding = self.rng.choice(list(subject.imaging.items()) if subject else usual)
         excluded = [c for c in self.facts.those(exams[exam]["excludes"]) if c.concept_id not in self.chart.true]
-        self.say("{EXAM|Study|Examination}: {exam}{|, {date}}", end="", exam=exam)
-        self.line()
+        self.words["exam"] = exam
+        self.title("exam")
         if question := self.rng.choice([*excluded, subject] if subject else excluded) if excluded else subject:
-            reason = "{INDICATION|Clinical history|Reason}: " + self.phrase("indication")
             self.line()
-            self.say(reason, asserted=False, symptoms=self._complaints, c=question)
+            label = "{INDICATION|Clinical history|Reason}: "
+            self.say(label + self.phrase("indication"), asserted=False, c=question)
         self.line()
         self.say("{TECHNIQUE|Technique}: " + self.rng.choice(exams[exam]["technique"]))
         self.line()
-        self.say(self.phrase("comparison"))
-        self.line()
-        self.say("{FINDINGS|Findings}:", end="")
+        self.statements("comparison")
+        self.title("findings")
         for text in self.rng.sample(exams[exam]["normal"], len(exams[exam]["normal"])):
             self.say(text)
-        if finding:
-            self.say(finding.text, implies=finding)
+        if subject:
+            self.say(finding, implies=subject)
         for condition in self.chart.some(excluded, self.rng.randint(2, 4)):
             self.say(self.phrase("not_seen"), asserted=False, c=condition)
         for condition in self.chart.some(self._chronic, 2):
             self.say(self.phrase("incidental"), c=condition)
         self.statements("advice_radiology", 2)
-        self.line()
-        self.say("{IMPRESSION|Impression|Conclusion}:", end="")
+        self.title("conclusion")
         if subject and self.rng.random() < 0.55:
             self.say(self.phrase("impression"), c=subject)
         else:
-            self.say(self.phrase("impression_unnamed" if subject else "impression_normal"))
+            self.statements("impression_unnamed" if subject else "impression_normal")
 
-    def _usable(self, concept: Concept) -> list[Pattern]:
+    def _usable(self, concept: Concept) -> list[str]:
         """Implication patterns that hold for this patient."""
         treated = bool(self.chart.treatments(concept))
-        return [p for p in concept.implied_by if "{rx}" not in p.text or treated]
+        return [p for p in concept.implied_by if "{rx}" not in p or treated]
 
     def _tell(self, concept: Concept, key: str) -> None:
         """Name the concept in a phrase, or imply it where this note does so."""
         only_implied = concept.concept_id in self._implied
-        patterns = [p for p in self._usable(concept) if p.pattern_id not in self._used]
+        patterns = [p for p in self._usable(concept) if p not in self._used]
         if patterns and (only_implied or (concept.type != "disease" and self.rng.random() < 0.4)):
             pattern = self.rng.choice(patterns)
-            self._used.add(pattern.pattern_id)
-            self.imply(pattern)
+            self._used.add(pattern)
+            self.imply(concept, pattern)
         elif not only_implied:
             years = self.chart.conditions | self.chart.past | self.chart.procedures
             self.say(self.phrase(key), c=concept, year=str(years.get(concept.concept_id)))
@@ -276,7 +260,7 @@ class NoteWriter(Writer):
     def _give(self, drug: Concept, dose: str, key: str) -> None:
         """Say that a drug is given: by name, by class, or through what it entails."""
         if drug.implied_by and self.rng.random() < 0.5:
-            self.imply(self.rng.choice(drug.implied_by))
+            self.imply(drug, self.rng.choice(drug.implied_by))
         elif drug.is_a and self.rng.random() < 0.25:
             self.say(self.phrase("classed"), d=self.facts.concepts[drug.is_a[0]])
         else:

@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.tables import NOTE_SCHEMA
-from datagen.hospital.chart import newborn_chart
+from datagen.hospital.chart import newborn_chart, next_visit
 from datagen.hospital.facts import world
+from datagen.hospital.lexicon import Mention
 from datagen.hospital.notes import NoteWriter
 from datagen.hospital.settings import HospitalSettings
-from datagen.hospital.visits import next_visit
-from datagen.hospital.writer import Mention
 
 
 class Note(NamedTuple):
@@ -58,7 +57,7 @@ def generate_patient(settings: HospitalSettings, index: int) -> Patient:
         visit, kinds = next_visit(chart, start)
         for number, kind in enumerate(kinds[: wanted - len(written)]):
             counts[kind] += 1
-            time = visit.end if kind in ("DS", "ML") else visit.start + timedelta(days=min(number, visit.days))
+            time = visit.end if kind in ("DS", "ML") else min(visit.start + timedelta(days=number), visit.end)
             writer = NoteWriter(chart, visit, brackets, time)
             writer.write(facts.phrases["notes"][kind]["holds"])
             row = {

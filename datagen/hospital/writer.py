@@ -1,17 +1,24 @@
 """Turns phrases into note text and keeps where every mention lies, what it means and whether it is asserted."""
 
+import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from datagen.hospital.chart import Chart
-from datagen.hospital.facts import Concept, Pattern
+from datagen.hospital.facts import Concept
 from datagen.hospital.lexicon import Mention, Wording
-from datagen.hospital.templates import Slot, pieces
 
 _ROUTE = re.compile(r"IV|SC|SL|IM|inhaled|patch|drop|puff|nebul|nasal|tablet")
 
+_PIECE = re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}|[^{}]+")
+_NEXT_OPTION = re.compile(r"\|(?![^{]*\})")
+
 Filling = str | Concept | Sequence[Concept]
+
+
+class Slot(str):
+    """The name of a place to fill in a phrase."""
 
 
 class Writer:
@@ -33,7 +40,7 @@ class Writer:
         self._before_heading = "\n\n" if self.rng.random() < 0.5 else "\n"
         age = str(time.year - chart.birth_year)
         aged = f"{'an' if age.startswith('8') else 'a'} {age}{self.rng.choice([' year old', '-year-old'])}"
-        self.words = {"age": age, "aged": aged, "Aged": aged.capitalize(), "side": chart.side}
+        self.words: dict[str, Filling] = {"age": age, "aged": aged, "Aged": aged.capitalize(), "side": chart.side}
         self.words |= self.facts.phrases["sexes"][chart.sex]
 
     def heading(self, key: str) -> None:
@@ -60,7 +67,7 @@ class Writer:
         template: str,
         *,
         asserted: bool = True,
-        implies: Pattern | None = None,
+        implies: Concept | None = None,
         end: str = ".",
         sentence: bool = True,
         **slots: Filling,
@@ -76,7 +83,7 @@ class Writer:
         if sentence and (not self.terse or self.rng.random() < 0.3):
             text = text[0].upper() + text[1:]
         if implies:
-            mentions.append(Mention(0, len(text), implies.concept, "implication", implies.pattern_id))
+            mentions.append(Mention(0, len(text), implies.concept_id, "implication", template))
         begin = self._append(text + end, self._separator)
         self._separator = " "
         for found in mentions:
@@ -91,14 +98,12 @@ class Writer:
         """Put what follows on a line of its own."""
         self._separator = "\n"
 
-    def imply(self, pattern: Pattern) -> None:
+    def imply(self, concept: Concept, pattern: str) -> None:
         """State a pattern, with one of the patient's drugs for the concept where it asks for one."""
-        if "{rx}" not in pattern.text:
-            self.say(pattern.text, implies=pattern)
-            return
-        drug = self.rng.choice(self.chart.treatments(self.facts.concepts[pattern.concept]))
-        dose = self.dose(self.chart.drugs[drug.concept_id])
-        self.say(pattern.text.replace("{rx}", "{rx} {dose}"), implies=pattern, rx=drug, dose=dose)
+        if "{rx}" in pattern:
+            drug = self.rng.choice(self.chart.treatments(concept))
+            self.words |= {"rx": drug, "dose": self.dose(self.chart.drugs[drug.concept_id])}
+        self.say(pattern, implies=concept)
 
     def lasting(self, key: str, count: int) -> list[str]:
         """Up to `count` of the phrases for `key`, slots filled, the same ones in every note of the patient."""
@@ -144,7 +149,7 @@ class Writer:
             concepts = [value] if isinstance(value, Concept) else value
             joint = ", " if self.terse else " or " if piece == "ors" else " and "
             for number, concept in enumerate(concepts, start=1):
-                text, concept_id, kind = self._wording(concept, broader and piece in ("c", "cs"))
+                text, concept_id, kind = self._wording(concept, broader and piece in ("c", "history"))
                 mentions.append(Mention(len(out), len(out) + len(text), concept_id, kind))
                 out += text + ("" if number == len(concepts) else joint if number == len(concepts) - 1 else ", ")
         return out, mentions
@@ -175,7 +180,7 @@ class Writer:
         wrong = self.rng.choice([two + one, two, one + one + two])
         return text.replace(word, word[:at] + wrong + word[at + 2 :], 1)
 
-    def _value(self, slot: str) -> str:
+    def _value(self, slot: str) -> Filling:
         """A number, a kept number, or a word about the patient, the place or the time."""
         if "~" in slot:
             name, _, span = slot.rpartition("=")
@@ -192,3 +197,21 @@ class Writer:
             number = self.rng.randint(10, 9999)
             return marks[slot].format(number=number, small=number % 90, name=self.chart.name_mark, **self.words)
         return self.words[slot]
+
+
+def pieces(template: str, rng: random.Random) -> Iterator[str]:
+    """The text and the slots `{name}` of a template in order, with every choice `{one|other}` made.
+
+    Unbalanced braces, and a choice in a choice in a choice, raise ValueError.
+    """
+    found = _PIECE.findall(template)
+    if "".join(found) != template:
+        raise ValueError(f"unbalanced braces, or more than two deep, in phrase {template!r}")
+    for piece in found:
+        inside = piece[1:-1]
+        if piece[0] != "{":
+            yield piece
+        elif "|" in inside:
+            yield from pieces(rng.choice(_NEXT_OPTION.split(inside)), rng)
+        else:
+            yield Slot(inside)

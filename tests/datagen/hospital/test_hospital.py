@@ -16,7 +16,7 @@ from datagen.hospital.facts import HELD_OUT_SHARE, load_facts, world
 from datagen.hospital.lexicon import Lexicon, Wording
 from datagen.hospital.patients import Patient, generate_patient, patient_id, write_notes
 from datagen.hospital.settings import HospitalSettings
-from datagen.hospital.templates import pieces
+from datagen.hospital.writer import pieces
 
 HOSPITAL = HospitalSettings(patients=300, benchmark_patients=20, seed=3)
 
@@ -198,6 +198,6 @@ def test_every_link_of_the_facts_leads_to_a_concept():
 
 def test_no_pattern_names_the_concept_that_it_should_only_imply():
     facts = load_facts()
-    for pattern in facts.patterns():
-        named = facts.lexicon.concepts_in(pattern.text)
-        assert pattern.concept not in named.union(*(facts.ancestors[c] for c in named)), pattern.pattern_id
+    for concept, pattern in facts.patterns():
+        named = facts.lexicon.concepts_in(pattern)
+        assert concept.concept_id not in named.union(*(facts.ancestors(c) for c in named)), pattern

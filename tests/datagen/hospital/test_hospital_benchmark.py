@@ -117,9 +117,9 @@ def test_a_denied_or_inherited_mention_is_not_relevant():
 def test_a_held_out_pattern_is_unseen_for_a_seen_concept():
     known = world(0)
     concept, pattern = next(
-        (p.concept, p.pattern_id)
-        for p in known.everything.patterns()
-        if p.pattern_id in known.held_out_patterns and p.concept not in known.held_out_concepts
+        (c.concept_id, pattern)
+        for c, pattern in known.everything.patterns()
+        if pattern in known.held_out_patterns and c.concept_id not in known.held_out_concepts
     )
     mention = Mention(0, 4, concept, "implication", pattern, True)
     assert judge(known, "text", [mention])[concept] == Judgement("implication", seen=False)
