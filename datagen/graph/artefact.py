@@ -14,7 +14,7 @@ Opening maps the files and reads nothing else, so it takes milliseconds whatever
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -140,7 +140,11 @@ class BuiltGraph:
 
     def ancestors(self, concept: str) -> tuple[str, ...]:
         """All concepts up the is_a hierarchy, nearest first, without the concept itself."""
-        return self._ids(list(self._ancestor_keys(self._concepts[concept])))
+        keys = dict.fromkeys(level := [self._concepts[concept]])
+        while level:
+            level = list(dict.fromkeys(p for c in level for p in self._parents[c] if p not in keys))
+            keys.update(dict.fromkeys(level))
+        return self._ids(list(keys)[1:])
 
     def narrower(self, concepts: Iterable[str]) -> set[str]:
         """These concepts and all below them in the is_a hierarchy."""
@@ -156,14 +160,6 @@ class BuiltGraph:
     def related(self, concept: str) -> tuple[str, ...]:
         """The tails of the relations whose head is the concept, each once."""
         return self._ids(self._related[self._concepts[concept]])
-
-    def _ancestor_keys(self, concept: int) -> Iterator[int]:
-        seen = {concept}
-        level = [concept]
-        while level:
-            level = list(dict.fromkeys(p for c in level for p in self._parents[c] if p not in seen))
-            seen.update(level)
-            yield from level
 
     def _ids(self, keys: list[int]) -> tuple[str, ...]:
         return tuple(self._concepts.restore_key(key) for key in keys)

@@ -38,11 +38,10 @@ def set_aside(file: Path, reasons: Mapping[int, str], n_rows: int) -> None:
     """Notes the bad rows, by number, of a file. Raises ValueError if they are too many of its `n_rows` rows."""
     rows = sorted(reasons)
     if len(rows) > MAX_BAD_SHARE * n_rows:
-        first = f"the first is row {rows[0]} ({reasons[rows[0]]})"
-        problem = (
-            f"{len(rows)} of {n_rows} rows cannot be used, {first}; the file may be cut, damaged or of another form"
+        raise ValueError(
+            f"{file}: {len(rows)} of {n_rows} rows cannot be used, the first is row {rows[0]} ({reasons[rows[0]]}); "
+            "the file may be cut, damaged or of another form: fetch it again or correct it"
         )
-        raise ValueError(f"{file}: {problem}: fetch it again or correct it")
     if collected := _collected.get():
         collected.count += len(rows)
         named = rows[: _NAMED - len(collected.first)]

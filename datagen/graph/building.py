@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from datagen.graph.artefact import CLOSENESS, FORMAT, normalise
 from datagen.graph.folding import fold, is_short_form
+from datagen.graph.grouping import lists
 from datagen.graph.tables import KnowledgeGraph
 from datagen.graph.term_index import write_term_index
 
@@ -60,15 +61,14 @@ def _write(graph: KnowledgeGraph, folder: Path) -> dict[str, int]:
     scope = pc.index_in(graph.terms["scope"], value_set=pa.array(CLOSENESS)).to_numpy()
     closeness = np.concatenate([np.zeros(len(preferred)), scope]).astype(np.int8)
     folded = _write_folded(folder, lambda: _values(preferred, others), term, closeness)
-    named = term >= 0
-    term, concept, closeness = term[named], concept[named], closeness[named]
     closest = _closest_of_each_pair(term, concept, closeness)
-    term, concept, closeness = term[closest], concept[closest], closeness[closest]
+    kept = closest[term[closest] >= 0]
+    term, concept, closeness = term[kept], concept[kept], closeness[kept]
 
     _save(
         folder / "terms.arrow",
-        concepts=_lists(term, concept, len(terms), order=closeness),
-        closeness=_lists(term, closeness, len(terms), order=closeness),
+        concepts=lists(term, pa.array(concept), len(terms), closeness),
+        closeness=lists(term, pa.array(closeness), len(terms), closeness),
     )
     row_of_key = pa.array(np.argsort(own_key))
     heads, tails = keys(graph.relations["head"]), keys(graph.relations["tail"])
@@ -77,9 +77,9 @@ def _write(graph: KnowledgeGraph, folder: Path) -> dict[str, int]:
         folder / "concepts.arrow",
         preferred_term=preferred.take(row_of_key).combine_chunks(),
         semantic_types=graph.concepts["semantic_types"].take(row_of_key).combine_chunks(),
-        terms=_lists(concept, term, len(concepts), order=closeness),
-        parents=_lists(keys(graph.is_a["child"]), keys(graph.is_a["parent"]), len(concepts)),
-        related=_lists(heads[first], tails[first], len(concepts)),
+        terms=lists(concept, pa.array(term), len(concepts), closeness),
+        parents=lists(keys(graph.is_a["child"]), pa.array(keys(graph.is_a["parent"])), len(concepts)),
+        related=lists(heads[first], pa.array(tails[first]), len(concepts)),
     )
     _write_senses(folder, graph.senses)
     return {
@@ -130,14 +130,11 @@ def _write_senses(folder: Path, senses: pa.Table) -> None:
     short_forms = marisa_trie.Trie(_values(senses["short_form"]))
     short_forms.save(str(folder / "senses.marisa"))
     rows = np.fromiter((short_forms[short] for short in _values(senses["short_form"])), np.int32, len(senses))
-    counts = senses["count"].to_numpy()
-    by_row = pa.array(np.lexsort((-counts, rows)))
-    long_forms = pa.array([normalise(form) for form in _values(senses["long_form"].take(by_row))], pa.string())
-    offsets = pa.array(np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(short_forms)))]), pa.int32())
+    long_forms, counts = pa.array(_normalised(senses["long_form"]), pa.string()), senses["count"].combine_chunks()
     _save(
         folder / "senses.arrow",
-        long_forms=pa.ListArray.from_arrays(offsets, long_forms),
-        counts=pa.ListArray.from_arrays(offsets, pa.array(counts[by_row.to_numpy()], pa.int64())),
+        long_forms=lists(rows, long_forms, len(short_forms), -counts.to_numpy()),
+        counts=lists(rows, counts, len(short_forms), -counts.to_numpy()),
     )
 
 
@@ -159,13 +156,6 @@ def _closest_of_each_pair(term: np.ndarray, concept: np.ndarray, closeness: np.n
     is_first = np.ones(len(order), bool)
     is_first[1:] = (np.diff(term[order]) != 0) | (np.diff(concept[order]) != 0)
     return np.sort(order[is_first])
-
-
-def _lists(rows: np.ndarray, values: np.ndarray, n_rows: int, order: np.ndarray | None = None) -> pa.ListArray:
-    """`values` gathered into one list a row, by `order` and then by their place in the source."""
-    by_row = np.lexsort((rows,) if order is None else (order, rows))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values[by_row]))
 
 
 def _save(path: Path, **columns: pa.Array) -> None:

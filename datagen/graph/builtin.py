@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from datagen.graph.source_files import read_text
 from datagen.graph.tables import KnowledgeGraph
 
 BUILTIN_PATH = Path(__file__).with_name("builtin.yaml")
@@ -34,10 +35,8 @@ def read_builtin(path: Path = BUILTIN_PATH) -> KnowledgeGraph:
     Raises ValueError naming the file and the concept's place in it where the form does not hold.
     """
     try:
-        concepts = _File.model_validate(yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)).concepts
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
+        concepts = _File.model_validate(yaml.load(read_text(path), Loader=yaml.CSafeLoader)).concepts
+    except (yaml.YAMLError, ValidationError) as error:
         raise ValueError(f"{path}: not a concept list: {error}") from None
     try:
         return KnowledgeGraph.from_rows(

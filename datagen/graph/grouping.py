@@ -40,14 +40,16 @@ def best_rows(group: np.ndarray, *ranks: np.ndarray) -> np.ndarray:
     return order[np.unique(group[order], return_index=True)[1]]
 
 
-def lists_of(rows: np.ndarray, values: Column, n_rows: int) -> pa.ListArray:
-    """One list per row, from 0 to `n_rows`: the values that belong to it, each once, in order."""
-    first = first_rows(rows, codes(values)) if len(rows) else np.array([], int)
-    order = first[np.argsort(rows[first], kind="stable")]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows[first], minlength=n_rows))])
-    taken = pc.take(values, pa.array(order))
-    flat = taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
+def lists(rows: np.ndarray, values: pa.Array, n_rows: int, *order: np.ndarray) -> pa.ListArray:
+    """One list per row, from 0 to `n_rows`: the values that belong to it, by `order`, else as they come."""
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values.take(pa.array(np.lexsort((*order, rows)))))
+
+
+def distinct_lists(rows: np.ndarray, values: pa.Array, n_rows: int) -> pa.ListArray:
+    """`lists` with each value once."""
+    first = first_rows(rows, codes(values))
+    return lists(rows[first], values.take(pa.array(first)), n_rows)
 
 
 def distinct(table: pa.Table) -> pa.Table:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import yaml
 
 from datagen.graph.curies import normalise
-from datagen.graph.grouping import Column, codes, first_rows, positions
+from datagen.graph.grouping import Column, codes, first_rows, positions, renamed
 from datagen.graph.tables import KnowledgeGraph
 
 MAX_SOURCES = 63
@@ -31,7 +31,9 @@ _ENDS = ("first", "second")
 _KINDS = ("xref", "name", "code")
 _OUTCOMES = (
     *(f"joined_by_{kind}" for kind in _KINDS),
-    *(f"refused_for_{reason}" for reason in ("same_source", "types", "words")),
+    "refused_for_same_source",
+    "refused_for_types",
+    "refused_for_words",
 )
 _CLASSIFICATION = r"^ICD"
 _FILLERS = frozenset(["a", "an", "and", "by", "for", "in", "no", "of", "on", "or", "the", "to", "unspecified", "with"])
@@ -89,12 +91,9 @@ def _names(
     node_of_term = positions(terms["concept_id"], ids)
     counts = (node_of_term >= 0) & pc.equal(terms["scope"], "exact").to_numpy()
     written = pa.chunked_array([*concepts["preferred_term"].chunks, *terms["term"].filter(pa.array(counts)).chunks])
-    return np.concatenate([node, node_of_term[counts]]), _normalised(written)
-
-
-def _normalised(names: Column) -> Column:
-    """Names as `datagen.graph.artefact.normalise` writes them, a column at a time."""
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(names), r"\s+", " "))
+    # As `datagen.graph.artefact.normalise` writes them, a column at a time.
+    normalised = pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(written), r"\s+", " "))
+    return np.concatenate([node, node_of_term[counts]]), normalised
 
 
 def _sharing(node: np.ndarray, key: Column, sources: np.ndarray) -> tuple[pa.Table, int]:
@@ -149,7 +148,7 @@ def _about(involved: np.ndarray, concepts: pa.Table, node: np.ndarray, ids: pa.A
 
     types = concepts["semantic_types"].combine_chunks()
     known = types.flatten().unique()
-    groups = [_group(semantic_type) for semantic_type in known.to_pylist()]
+    groups = renamed(known, _group_of_type()).to_pylist()
     bit_of = {group: 1 << bit for bit, group in enumerate(sorted(set(groups)))}
     bits = [bit_of[group] for group in groups]
     of_concept = [0] * len(involved)
@@ -233,10 +232,6 @@ def _root(kept: Sequence[int], place: int) -> int:
 
 @cache
 def _group_of_type() -> dict[str, str]:
+    """The semantic groups of types; a type that is not there is a group of its own."""
     groups = yaml.safe_load(_GROUPS.read_text("utf-8"))
     return {semantic_type: group for group, types in groups.items() for semantic_type in types}
-
-
-def _group(semantic_type: str) -> str:
-    """The semantic group of the type; a type that `semantic_groups.yaml` does not know is a group of its own."""
-    return _group_of_type().get(semantic_type, semantic_type)

@@ -9,17 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datagen.graph.cycles import closing_edges, in_cycles
-from datagen.graph.grouping import codes, distinct, first_rows, lists_of, positions
+from datagen.graph.grouping import codes, distinct, distinct_lists, first_rows, positions, renamed
 from datagen.graph.joins import find_joins
-from datagen.graph.tables import (
-    CONCEPTS_SCHEMA,
-    REFERENCES,
-    SCHEMAS,
-    SCOPES,
-    SENSES_SCHEMA,
-    TERMS_SCHEMA,
-    KnowledgeGraph,
-)
+from datagen.graph.tables import REFERENCES, SCHEMAS, SCOPES, SENSES_SCHEMA, TERMS_SCHEMA, KnowledgeGraph
 
 
 def merge(graphs: Sequence[KnowledgeGraph], seed: int = 0) -> tuple[KnowledgeGraph, dict[str, Any]]:
@@ -28,32 +20,23 @@ def merge(graphs: Sequence[KnowledgeGraph], seed: int = 0) -> tuple[KnowledgeGra
     A joined concept has id and preferred term of the earliest source; names, types, relations and xrefs unite.
     Raises ValueError if no graph has a concept.
     """
+    graph = graphs[0]
     joins: dict[str, Any] = {}
-    if len(graphs) == 1:
-        graph = graphs[0]
-    else:
+    if len(graphs) > 1:
         kept_for, joins = find_joins(graphs, seed)
         graph = _unite(graphs, kept_for)
     if not graph.concepts.num_rows:
-        raise ValueError(
-            "the graphs of the settings hold no concepts, only additions to those of others; add one that does"
-        )
+        raise ValueError("the graphs of the settings hold no concepts, only additions to others; add one that does")
     graph, dropped = _close(graph)
-    return graph, {
-        **joins,
-        "dropped": dropped,
-        "merged": {name: getattr(graph, name).num_rows for name in SCHEMAS},
-    }
+    return graph, {**joins, "dropped": dropped, "merged": {name: getattr(graph, name).num_rows for name in SCHEMAS}}
 
 
 def _unite(graphs: Sequence[KnowledgeGraph], kept_for: dict[str, str]) -> KnowledgeGraph:
     tables = {name: pa.concat_tables([getattr(graph, name) for graph in graphs]) for name in SCHEMAS}
     own_ids = tables["concepts"]["concept_id"]
-    absorbed, kept = (pa.array(ids, pa.string()) for ids in (kept_for, kept_for.values()))
     for name, column in (("concepts", "concept_id"), *REFERENCES):
-        table = tables[name]
-        renamed = pc.coalesce(kept.take(pc.index_in(table[column], value_set=absorbed)), table[column])
-        tables[name] = table.set_column(table.schema.get_field_index(column), table.schema.field(column), renamed)
+        schema, kept = SCHEMAS[name], renamed(tables[name][column], kept_for)
+        tables[name] = tables[name].set_column(schema.get_field_index(column), schema.field(column), kept)
 
     concepts = tables["concepts"]
     node = codes(concepts["concept_id"])
@@ -65,28 +48,20 @@ def _unite(graphs: Sequence[KnowledgeGraph], kept_for: dict[str, str]) -> Knowle
     types = concepts["semantic_types"].combine_chunks()
     type_node = node[pc.list_parent_indices(types).to_numpy()]
     also_called = kept_rows["preferred_term"].take(pa.array(node[is_other]))
-    differs = pc.not_equal(others["preferred_term"], also_called)
-    names = _terms(others.filter(differs))
+    others = others.filter(pc.not_equal(others["preferred_term"], also_called))
+    english, exact = (pa.repeat(value, len(others)) for value in ("en", "exact"))
+    names = pa.table([others["concept_id"], others["preferred_term"], english, exact], schema=TERMS_SCHEMA)
     former = pa.table([concepts["concept_id"], own_ids], schema=tables["xrefs"].schema)
+    former = former.filter(pc.not_equal(former["concept_id"], former["xref"]))
+    united_types = distinct_lists(type_node, types.flatten(), len(first))
     return KnowledgeGraph(
-        concepts=pa.table(
-            [kept_rows["concept_id"], kept_rows["preferred_term"], lists_of(type_node, types.flatten(), len(first))],
-            schema=CONCEPTS_SCHEMA,
-        ),
+        concepts=kept_rows.set_column(2, concepts.schema.field(2), united_types),
         terms=_closest(pa.concat_tables([tables["terms"], names])),
         is_a=distinct(tables["is_a"]),
         relations=distinct(tables["relations"]),
-        xrefs=distinct(
-            pa.concat_tables([tables["xrefs"], former.filter(pc.not_equal(former["concept_id"], former["xref"]))])
-        ),
+        xrefs=distinct(pa.concat_tables([tables["xrefs"], former])),
         senses=_summed(tables["senses"]),
     )
-
-
-def _terms(concepts: pa.Table) -> pa.Table:
-    """The preferred terms as further, exact terms."""
-    language, scope = (pa.array([value] * len(concepts), pa.string()) for value in ("en", "exact"))
-    return pa.table([concepts["concept_id"], concepts["preferred_term"], language, scope], schema=TERMS_SCHEMA)
 
 
 def _closest(terms: pa.Table) -> pa.Table:

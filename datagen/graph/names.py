@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.graph.grouping import Column, best_rows, codes, lists_of, positions, renamed
+from datagen.graph.grouping import Column, best_rows, codes, distinct_lists, positions, renamed
 from datagen.graph.tables import RELATIONS_SCHEMA, KnowledgeGraph
 
 _ISO_639_1 = {
@@ -60,9 +60,9 @@ def named_concepts(
     others = np.ones(len(names), bool)
     others[best] = False
     concepts, preferred = ids.take(pa.array(best)), name.take(pa.array(best))
-    lists = pc.split_pattern(types[1], "|").combine_chunks()
-    row = positions(types[0], concepts)[pc.list_parent_indices(lists).to_numpy()]
-    of_concept = lists_of(row[row >= 0], lists.flatten().filter(pa.array(row >= 0)), len(concepts))
+    each = pc.split_pattern(types[1], "|").combine_chunks()
+    row = positions(types[0], concepts)[pc.list_parent_indices(each).to_numpy()]
+    of_concept = distinct_lists(row[row >= 0], each.flatten().filter(pa.array(row >= 0)), len(concepts))
     scope = scope if isinstance(scope, str) else scope.filter(pa.array(others))
     return KnowledgeGraph.from_columns(
         concepts=(concepts, preferred, of_concept), terms=(*names.filter(pa.array(others)).columns, scope), **tables

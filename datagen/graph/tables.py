@@ -114,8 +114,7 @@ class KnowledgeGraph:
 
 def _table(rows: Rows, schema: pa.Schema) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.table(arrays, schema=schema)
+    return pa.table(columns, schema=schema)
 
 
 def _from_columns(columns: Sequence[Any], schema: pa.Schema) -> pa.Table:
