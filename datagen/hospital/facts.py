@@ -60,13 +60,9 @@ class Concept(BaseModel):
 
     def wordings(self) -> list[Wording]:
         """All surface forms, the preferred name first."""
-        by_kind: dict[Kind, tuple[str, ...]] = {
-            "name": (self.name,),
-            "synonym": self.synonyms,
-            "abbreviation": self.abbreviations,
-            "hyponym": self.narrower,
-        }
-        return [Wording(text, self.concept_id, kind) for kind, texts in by_kind.items() for text in texts]
+        kinds: tuple[Kind, ...] = ("name", "synonym", "abbreviation", "hyponym")
+        texts = ((self.name,), self.synonyms, self.abbreviations, self.narrower)
+        return [Wording(text, self.concept_id, kind) for kind, some in zip(kinds, texts, strict=True) for text in some]
 
 
 @dataclass(frozen=True)
