@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from corpus.chunking import ChunkingSettings
 from corpus.store import Store
-from datagen.annotators.choice import AnnotatorSettings, LlmSettings, make_annotator
 from datagen.annotators.base import Annotator
+from datagen.annotators.choice import AnnotatorSettings, LlmSettings, make_annotator
 from datagen.generation.answer_files import ANSWERS
 from datagen.generation.asking import Generation, Place, ask, note_calls
 from datagen.graph.artefact import BuiltGraph

@@ -110,6 +110,8 @@ def ray_session() -> Iterator[None]:
     import ray
     from ray.data import DataContext, ExecutionResources
 
+    # Ray Data's own wrapping forgets what it wraps on its way here.
+    DataContext.get_current().raise_original_map_exception = True
     if ray.is_initialized():
         yield
         return

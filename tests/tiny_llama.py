@@ -1,7 +1,9 @@
 """Tiny Llamas with a byte-level tokenizer and a chat template, as model folders that vLLM loads."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<eos>{% endfor %}"
@@ -42,15 +44,15 @@ def write_tiny_llama(folder: Path, answer: Sequence[str] = ()) -> Path:
         max_position_embeddings=4096,
         eos_token_id=fast.eos_token_id,
     )
-    model = LlamaForCausalLM(config)
+    model: Any = LlamaForCausalLM(config)
     if answer:
         _say(model, fast.convert_tokens_to_ids(["<|assistant|>", *answer, "<eos>"]))
     model.to(torch.bfloat16).save_pretrained(folder)
     return folder
 
 
-def _say(model, tokens):
-    """After each of the tokens the next one: layers that add nothing, and an output matrix that looks the next one up."""
+def _say(model: Any, tokens: list[int]) -> None:
+    """After each of the tokens the next one: the layers add nothing, and the output matrix looks the next one up."""
     import torch
 
     with torch.no_grad():
@@ -58,6 +60,6 @@ def _say(model, tokens):
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
         model.lm_head.weight.zero_()
-        for place, (token, following) in enumerate(zip(tokens, tokens[1:], strict=False)):
+        for place, (token, following) in enumerate(pairwise(tokens)):
             model.model.embed_tokens.weight[token] = torch.eye(SIZE)[place]
             model.lm_head.weight[following, place] = 10.0

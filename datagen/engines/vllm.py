@@ -57,15 +57,22 @@ def ask_vllm(calls: Dataset, task: Task, settings: VllmSettings, temperature: fl
     if task.schema is not None:
         sampling["structured_outputs"] = {"json": json.dumps(task.schema)}
     request = partial(_request, task=task, sampling=sampling)
+    return vllm_answers(vllm_processor(settings, request)(calls), task, settings)
+
+
+def vllm_answers(completed: Dataset, task: Task, settings: VllmSettings) -> Dataset:
+    """The answers, of what the engines completed."""
     to_answers = partial(_answers, task=task, max_model_len=settings.max_model_len)
-    completed = vllm_processor(settings, request)(calls)
     return completed.map_batches(to_answers, batch_format="pyarrow", batch_size=None, num_cpus=STAGE_CPUS)
 
 
 def vllm_processor(
-    settings: VllmSettings, request: Callable[[dict[str, Any]], dict[str, Any]]
+    settings: VllmSettings, request: Callable[[dict[str, Any]], dict[str, Any]], tokenise: bool = True
 ) -> Callable[[Dataset], Dataset]:
-    """The Ray Data stages around the engines; `request` makes `messages` and `sampling_params` of a row."""
+    """The Ray Data stages around the engines; `request` makes `messages` and `sampling_params` of a row.
+
+    `tokenise`: prompts are tokenised in a stage of their own, else by the engine.
+    """
     if find_spec("vllm") is None:
         raise EngineDown("engine.kind vllm: vLLM is not installed on this machine; install the extra `gpu`")
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
@@ -88,7 +95,7 @@ def vllm_processor(
         # vLLM reports on its use over the network otherwise.
         runtime_env={"env_vars": {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}},
         chat_template_stage={"num_cpus": STAGE_CPUS, "chat_template_kwargs": settings.chat_template},
-        tokenize_stage={"num_cpus": STAGE_CPUS},
+        tokenize_stage={"enabled": tokenise, "num_cpus": STAGE_CPUS},
         detokenize_stage=False,
         placement_group_config=on_cpu,
     )

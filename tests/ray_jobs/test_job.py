@@ -98,14 +98,18 @@ def test_a_wrong_setting_ends_with_code_2(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_bad_input_found_by_a_worker_is_the_job_s_own_error(tmp_path, capsys):
+@pytest.mark.parametrize("of", ["ray", "ray data"])
+def test_bad_input_found_by_a_worker_is_the_job_s_own_error(tmp_path, capsys, of):
     import ray
 
-    def read() -> None:
+    def read(rows: object = None) -> object:
         raise ValueError("part-3.jsonl row 7: not_json")
 
     def run(settings: Outer) -> None:
-        ray.get(ray.remote(read).remote())
+        if of == "ray":
+            ray.get(ray.remote(read).remote())
+        else:
+            ray.data.range(3).map_batches(read).materialize()
 
     with pytest.raises(SystemExit) as stopped:
         run_main(tmp_path, run)

@@ -1,0 +1,174 @@
+"""The Ray Data pipeline around vLLM against vLLM's own offline `LLM.chat`: calls per second, and tokens saved.
+
+    python -m benchmarks.generation [--chunks 512] [--rounds 3] [--data ../shared/data]
+
+The same tiny random model, engine arguments, prompts (task `entities`, diagnoses, on chunks of the open notes) and
+sampling on both sides: temperature 0, end of text ignored, 128 output tokens. Ray's tokenise stage is tried on and off.
+All engines are started and warmed up first and stay up; then they take turns, one round each, three times over. Prefix
+caching is counted on the paper's calls (a chunk's three types) and on the one call that lists them all. The last line
+is JSON.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.open_data import DATA, open_notes
+from corpus.chunking import ChunkingSettings, Cleaned, windows
+from datagen.generation.calls import CALL_SCHEMA, chunk_calls
+from datagen.tasks import load_task
+from tests.tiny_llama import write_tiny_llama
+
+ENGINE: dict[str, Any] = {"dtype": "bfloat16", "enforce_eager": True, "max_num_seqs": 256}
+MAX_MODEL_LEN = 4096
+OUTPUT_TOKENS = 128
+SAMPLING: dict[str, Any] = {"temperature": 0.0, "max_tokens": OUTPUT_TOKENS, "ignore_eos": True}
+WARM_UP = 32
+
+
+def open_chunks(data: Path, number: int) -> list[tuple[str, str]]:
+    """The first chunks of the open notes, one or two a note, so that they are of many kinds."""
+    settings, chunks = ChunkingSettings(), []
+    for note in open_notes(data):
+        text = Cleaned(note["text"], settings.profile).text
+        spans = list(windows(text, settings))[:2]
+        chunks += [(f"{note['note_id']}_{i}", text[start:end]) for i, (start, end) in enumerate(spans)]
+    return chunks[:number]
+
+
+def offline(model: str, chunks: list[tuple[str, str]], orders: Any, times: Any) -> None:
+    """vLLM by itself."""
+    from vllm import LLM, SamplingParams
+
+    llm = LLM(model, max_model_len=MAX_MODEL_LEN, enable_prefix_caching=True, **ENGINE)
+    task = load_task("entities")
+    chats: Any = [task.messages(text, "diagnosis") for _, text in chunks]
+    sampling = SamplingParams(**SAMPLING)
+    llm.chat(chats[:WARM_UP], sampling, use_tqdm=False)
+    times.put(0.0)
+    while orders.get() is not None:
+        llm.llm_engine.reset_prefix_cache()
+        begun = time.perf_counter()
+        llm.chat(chats, sampling, use_tqdm=False)
+        times.put(time.perf_counter() - begun)
+    times.put({name: _cached(llm, name, chunks) for name in ("entities", "entities_json")})
+
+
+def _cached(llm: Any, name: str, chunks: list[tuple[str, str]]) -> dict[str, int]:
+    """Prompt tokens of a task's calls, and those of them that the prefix cache had."""
+    from vllm import SamplingParams
+
+    llm.llm_engine.reset_prefix_cache()
+    task = load_task(name)
+    chats = [task.messages(text, variant) for _, text in chunks for variant in task.variants]
+    answers = llm.chat(chats, SamplingParams(max_tokens=1), use_tqdm=False)
+    prompt = sum(len(answer.prompt_token_ids) for answer in answers)
+    return {"calls": len(chats), "prompt": prompt, "cached": sum(answer.num_cached_tokens or 0 for answer in answers)}
+
+
+def pipeline(tokenise: bool, model: str, calls: Path, gates: Path, number: int, orders: Any, times: Any) -> None:
+    """Ray Data around vLLM. One run of it takes all rounds: a row waits until its round's gate is there."""
+    import ray
+
+    from datagen.engines.vllm import VllmSettings, vllm_answers, vllm_processor
+    from datagen.generation.rounds import ROWS_AT_ONCE
+    from ray_jobs.job import ray_session
+
+    settings = VllmSettings(model=model, device="cpu", max_model_len=MAX_MODEL_LEN, arguments=ENGINE)
+    task = load_task("entities")
+
+    def request(row: dict[str, Any]) -> dict[str, Any]:
+        gate = gates / row["query_id"]
+        while not gate.exists():
+            time.sleep(0.005)
+        return {"messages": task.messages(row["text"], row["variant"]), "sampling_params": SAMPLING}
+
+    with ray_session():
+        rows = ray.data.read_parquet(str(calls)).repartition(target_num_rows_per_block=ROWS_AT_ONCE)
+        completed = vllm_processor(settings, request, tokenise)(rows)
+        answers = vllm_answers(completed, task, settings)
+        begun, came, wanted = 0.0, 0, WARM_UP
+        (gates / "0").touch()
+        for batch in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
+            came += len(batch)
+            if came == wanted:
+                times.put(time.perf_counter() - begun)
+                if (turn := orders.get()) is None:
+                    break
+                came, wanted, begun = 0, number, time.perf_counter()
+                (gates / str(turn)).touch()
+
+
+def write_calls(chunks: list[tuple[str, str]], rounds: int, folder: Path) -> None:
+    """A file a round, the round's number in `query_id`; round 0 is the warm-up."""
+    rows = [row for row in chunk_calls(load_task("entities"), chunks) if row["variant"] == "diagnosis"]
+    for turn in range(rounds + 1):
+        own = [{**row, "query_id": str(turn)} for row in (rows if turn else rows[:WARM_UP])]
+        pq.write_table(pa.Table.from_pylist(own, schema=CALL_SCHEMA), folder / f"{turn}.parquet")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chunks", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--data", type=Path, default=DATA)
+    arguments = parser.parse_args()
+    os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_LOGGING_LEVEL="ERROR")
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        model = str(write_tiny_llama(root / "model"))
+        chunks = open_chunks(arguments.data, arguments.chunks)
+        (calls := root / "calls").mkdir()
+        write_calls(chunks, arguments.rounds, calls)
+        sides: dict[str, Callable[..., None]] = {"vllm": partial(offline, model, chunks)}
+        for name, tokenise in (("tokenise_on", True), ("tokenise_off", False)):
+            (gates := root / name).mkdir()
+            sides[name] = partial(pipeline, tokenise, model, calls, gates, len(chunks))
+        queues = {name: (spawn.Queue(), spawn.Queue()) for name in sides}
+        # Not daemons: engines have processes of their own.
+        running = [spawn.Process(target=side, args=queues[name]) for name, side in sides.items()]
+        for process, (_, times) in zip(running, queues.values(), strict=True):
+            process.start()
+            times.get()
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for turn in range(1, arguments.rounds + 1):
+            for name, (orders, times) in queues.items():
+                orders.put(turn)
+                seconds[name].append(times.get())
+                print(f"round {turn}, {name}: {len(chunks) / seconds[name][-1]:.1f} calls/s", flush=True)
+        for orders, _ in queues.values():
+            orders.put(None)
+        cached = queues["vllm"][1].get()
+        for process in running:
+            process.join()
+    middle = {name: median(each) for name, each in seconds.items()}
+    three, one = cached["entities"], cached["entities_json"]
+    figures = {
+        "chunks": len(chunks),
+        **{f"{name}_calls_per_second": round(len(chunks) / each, 1) for name, each in middle.items()},
+        "ratio_vs_vllm": round(middle["vllm"] / min(middle["tokenise_on"], middle["tokenise_off"]), 3),
+        "prompt_tokens_three_calls": three["prompt"],
+        "cached_share_three_calls": round(three["cached"] / three["prompt"], 3),
+        "prompt_tokens_one_call": one["prompt"],
+        "cached_share_one_call": round(one["cached"] / one["prompt"], 3),
+        "computed_tokens_one_call_to_three": round(
+            (one["prompt"] - one["cached"]) / (three["prompt"] - three["cached"]), 3
+        ),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

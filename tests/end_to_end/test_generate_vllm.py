@@ -1,0 +1,128 @@
+"""Stage 2 on real vLLM engines inside Ray Data, on CPU with tiny Llamas."""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+CANARY = "ZQXCANARYWORD"
+ON_CPU = ["device=cpu", "arguments={dtype: bfloat16, enforce_eager: true, max_num_seqs: 64}"]
+
+
+@pytest.fixture
+def on_vllm(command, tmp_path):
+    """Starts a job on a store of the given notes, with Ray's files where no other test writes."""
+    ray_folder = tempfile.mkdtemp(prefix="drehr-")
+    environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "RAY_TMPDIR": ray_folder}
+
+    def start(name, recipe, notes, *overrides):
+        file = tmp_path / "notes.jsonl"
+        rows = [{"note_id": f"n{i}", "patient_id": f"p{i}", "text": text} for i, text in enumerate(notes)]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        places = {"store.path": "store", "output.path": "output"} | (
+            {} if name == "judge" else {"built_graph.path": "graph"}
+        )
+        settings = [f"{key}={tmp_path / folder}" for key, folder in places.items()]
+        for job, config, words in (
+            ("prepare_corpus", "prepare_corpus", [f"notes.path={file}", f"store.path={tmp_path / 'store'}"]),
+            (name, recipe, [*settings, *overrides]),
+        ):
+            sets = [word for override in words for word in ("--set", override)]
+            arguments = ["-m", f"ray_jobs.{job}", "--config", f"recipes/{config}.yaml", *sets]
+            running = command(sys.executable, *arguments, **environment)
+            if job == "prepare_corpus":
+                assert running.wait() == 0, running.output()
+        running.ray_folder = Path(ray_folder)
+        return running
+
+    yield start
+    shutil.rmtree(ray_folder, ignore_errors=True)
+
+
+def note(bed, words):
+    return f"{CANARY} in bed {bed}. Admitted {words}. " + "The night was quiet. " * 12
+
+
+def lines(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_stage_2_runs_on_vllm_and_checks_what_the_model_names(on_vllm, pneumonia_llama, tmp_path):
+    notes = [note(bed, "with pneumonia" if bed % 2 else "for a routine visit") for bed in range(10)]
+    engine = [f"annotator.engine.{setting}" for setting in (f"model={pneumonia_llama}", *ON_CPU)]
+    run = on_vllm("generate_entities", "stage2_vllm", notes, *engine)
+    assert run.wait() == 0, run.output()
+    records = {record["idx"]: record for record in lines(tmp_path / "output" / "records.jsonl")}
+    assert records.keys() == {f"n{bed}_0" for bed in range(1, 10, 2)}
+    assert records["n1_0"]["entities"] == ["pneumonia"], "sepsis is said nowhere, and John Smith is a person"
+    assert records["n1_0"]["provenance"] == ["llm"]
+    report = json.loads((tmp_path / "output" / "report.json").read_text())
+    assert (report["counts"]["calls"], report["counts"]["errors"]) == (30, 0)
+    assert report["counts"]["dropped_identifying"] > 0
+    assert report["counts"]["dropped_unsupported"] > 0
+    assert report["generation"]["output_tokens"] == 30 * 4, "three lines and the end of the text"
+    logs = [file for file in run.ray_folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    told = [tmp_path / "output" / "manifest.json", tmp_path / "output" / "errors.jsonl", run.log, *logs]
+    assert [str(file) for file in told if CANARY.encode() in file.read_bytes()] == []
+
+
+@pytest.mark.long
+def test_an_engine_that_is_killed_is_replaced_and_no_row_is_lost(on_vllm, tiny_llama, tmp_path):
+    notes = [note(bed, "with a cough") for bed in range(600)]
+    engine = [f"engine.{setting}" for setting in (f"model={tiny_llama}", *ON_CPU)]
+    run = on_vllm("annotate", "annotate", notes, *engine, "task=questions", "tries=1")
+    killed, deadline = None, time.monotonic() + 500
+    while killed is None and time.monotonic() < deadline:
+        assert run.process.poll() is None, run.output()
+        if any(tmp_path.glob("output.scratch-*/round-1/done/*.parquet")):
+            mine = psutil.Process(run.process.pid).children(recursive=True)
+            engines = [process for process in mine if "EngineCore" in process.name() + " ".join(process.cmdline())]
+            for process in engines:
+                process.kill()
+                killed = process.pid
+        time.sleep(0.05)
+    assert killed, "no engine process was found"
+    assert run.wait(600) == 0, run.output()
+    asked = json.loads((tmp_path / "output" / "manifest.json").read_text())["result"]
+    errors = lines(tmp_path / "output" / "errors.jsonl")
+    answered = lines(tmp_path / "output" / "questions.jsonl")
+    ids = sorted([row["idx"] for row in answered] + [row["call_id"].split(":")[0] for row in errors])
+    assert ids == sorted(f"n{bed}_0" for bed in range(600))
+    assert asked["calls"] == 600
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", ["mentions", "questions", "abbreviations"])
+def test_decoding_under_a_schema_gives_answers_that_can_be_read(on_vllm, tiny_llama, tmp_path, task):
+    notes = [note(bed, "with a cough") for bed in range(20)]
+    engine = [f"engine.{setting}" for setting in (f"model={tiny_llama}", *ON_CPU)]
+    run = on_vllm("annotate", "annotate", notes, *engine, f"task={task}", "tries=2")
+    assert run.wait(600) == 0, run.output()
+    errors = {row["reason"] for row in lines(tmp_path / "output" / "errors.jsonl")}
+    assert errors <= {"truncated"}, "noise under a schema may never end, but it is never malformed"
+    assert lines(tmp_path / "output" / f"{task}.jsonl")
+
+
+@pytest.mark.long
+def test_a_benchmark_is_judged_by_a_model(on_vllm, tiny_llama, tmp_path):
+    from evaluation.benchmark import read_benchmark
+
+    queries = [{"_id": "q1", "text": "pneumonia", "type": "disease"}, {"_id": "q2", "text": "cough", "type": "disease"}]
+    (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries))
+    notes = [note(bed, "with pneumonia" if bed % 2 else "with a cough") for bed in range(30)]
+    engine = [f"engine.{setting}" for setting in (f"model={tiny_llama}", *ON_CPU)]
+    own = [f"queries.path={tmp_path / 'queries.jsonl'}", "pool=[bm25]", "depth=15", "engine.tensor_parallel=1"]
+    run = on_vllm("judge", "judge", notes, *engine, *own, "temperature=1.0")
+    assert run.wait(600) == 0, run.output()
+    rows = [line.split("\t") for line in (tmp_path / "output" / "qrels.tsv").read_text().splitlines()[1:]]
+    assert {query for query, _, _ in rows} <= {"q1", "q2"}
+    assert {int(grade) for _, _, grade in rows} <= {0, 1, 2}
+    failed = lines(tmp_path / "output" / "errors.jsonl")
+    assert len(rows) + len(failed) == 30
+    if any(int(grade) for _, _, grade in rows):
+        assert read_benchmark(tmp_path / "output").query_ids == ("q1", "q2")
