@@ -45,7 +45,7 @@ def find_pieces(lowered: str) -> Pieces:
     next_end = np.append(ends, len(codes))
     ends_before: np.ndarray = np.cumsum(end) - end
     head_ends = next_end[ends_before[begins]]
-    powers, inverses = _powers(len(codes) + 1)
+    powers, inverses = _powers(1 << len(codes).bit_length())  # few sizes are remembered
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers[: len(codes)])])
 
     def hashes(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
@@ -95,14 +95,9 @@ def _mixed(hashes: np.ndarray) -> np.ndarray:
     return hashes ^ (hashes >> np.uint64(31))
 
 
-_known_powers = [np.ones(1, np.uint64), np.ones(1, np.uint64)]
-
-
+@cache
 def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first powers of the base and of its inverse, modulo 2^64."""
-    if len(_known_powers[0]) < count:
-        for i, base in enumerate((_BASE, _INVERSE)):
-            factors = np.full(2 * count, base, np.uint64)
-            factors[0] = 1
-            _known_powers[i] = np.cumprod(factors)
-    return _known_powers[0][:count], _known_powers[1][:count]
+    factors = (np.append(np.uint64(1), np.full(count - 1, base, np.uint64)) for base in (_BASE, _INVERSE))
+    powers, inverses = map(np.cumprod, factors)
+    return powers, inverses

@@ -150,21 +150,19 @@ def header_names(path: Path) -> list[str]:
 
 def first_line(path: Path) -> str:
     """The first line of the file; empty where there is none."""
-    with named_errors(path), _lines(path) as lines:
-        return next(lines, "")
+    return next(_lines(path), "")
 
 
 def _header(
     path: Path, columns: Sequence[str], header: Sequence[str] | None, delimiter: str | None
 ) -> tuple[int, Sequence[str], str]:
     """The number of lines before the rows, the names of the columns and the delimiter."""
-    with named_errors(path), _lines(path) as lines:
-        for number, line in enumerate(lines):
-            splits_at = delimiter or ("\t" if "\t" in line else ",")
-            names = header or [name.strip('"') for name in line.rstrip("\r\n").split(splits_at)]
-            is_header = not header and {*map(_plain, columns)} <= {*map(_plain, names)}
-            if is_header or not line.startswith("#"):
-                return number + (not header), names, splits_at
+    for number, line in enumerate(_lines(path)):
+        splits_at = delimiter or ("\t" if "\t" in line else ",")
+        names = header or [name.strip('"') for name in line.rstrip("\r\n").split(splits_at)]
+        is_header = not header and {*map(_plain, columns)} <= {*map(_plain, names)}
+        if is_header or not line.startswith("#"):
+            return number + (not header), names, splits_at
     raise ValueError(f"{path}: the file is empty; {FETCH_AGAIN}")
 
 
@@ -172,10 +170,9 @@ def _plain(name: str) -> str:
     return name.strip().strip('"').lstrip("#").replace("_", "").lower()
 
 
-@contextmanager
-def _lines(path: Path) -> Iterator[Iterator[str]]:
-    with _open(path) as file:
-        yield (line.decode("utf-8-sig", "replace") for line in file)
+def _lines(path: Path) -> Iterator[str]:
+    with named_errors(path), _open(path) as file:
+        yield from (line.decode("utf-8-sig", "replace") for line in file)
 
 
 @contextmanager

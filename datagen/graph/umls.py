@@ -15,15 +15,11 @@ from datagen.graph.names import edges, in_languages, named_concepts
 from datagen.graph.source_files import find_file, read_columns
 from datagen.graph.tables import KnowledgeGraph
 
-_MRCONSO = [
-    "CUI", "LAT", "TS", "LUI", "STT", "SUI", "ISPREF", "AUI", "SAUI", "SCUI", "SDUI", "SAB", "TTY", "CODE", "STR",
-    "SRL", "SUPPRESS", "CVF",
-]  # fmt: skip
-_MRREL = [
-    "CUI1", "AUI1", "STYPE1", "REL", "CUI2", "AUI2", "STYPE2", "RELA", "RUI", "SRUI", "SAB", "SL", "RG", "DIR",
-    "SUPPRESS", "CVF",
-]  # fmt: skip
-_MRSTY = ["CUI", "TUI", "STN", "STY", "ATUI", "CVF"]
+_COLUMNS = {
+    "mrconso": "CUI LAT TS LUI STT SUI ISPREF AUI SAUI SCUI SDUI SAB TTY CODE STR SRL SUPPRESS CVF",
+    "mrrel": "CUI1 AUI1 STYPE1 REL CUI2 AUI2 STYPE2 RELA RUI SRUI SAB SL RG DIR SUPPRESS CVF",
+    "mrsty": "CUI TUI STN STY ATUI CVF",
+}
 _ABBREVIATIONS = ("AB", "ACR")
 _UNRELATED = ("XR", "DEL")
 _UP, _DOWN = ("PAR", "RB", "inverse_isa"), ("CHD", "RN", "isa")
@@ -39,15 +35,12 @@ def read_umls(path: Path, languages: Sequence[str] = ("en",), sources: Sequence[
     kept = pc.field("SUPPRESS") == "N"
     if sources:
         kept &= pc.field("SAB").isin(list(sources))
-    columns = ("CUI", "LAT", "TS", "STT", "ISPREF", "SAB", "TTY", "CODE", "STR", "SUPPRESS")
-    atoms = _read(path, "mrconso", _MRCONSO, columns, kept)
+    atoms = _read(path, "mrconso", "CUI LAT TS STT ISPREF SAB TTY CODE STR SUPPRESS", kept)
     chosen = " of the sources " + ", ".join(sources) if sources else ""
     atoms = in_languages(path, atoms, atoms["LAT"], languages, chosen)
-    typed, types = _read(path, "mrsty", _MRSTY, ("CUI", "STY")).columns
+    typed, types = _read(path, "mrsty", "CUI STY").columns
     kept &= (pc.field("CUI1") != pc.field("CUI2")) & ~pc.field("REL").isin(_UNRELATED)
-    first, rel, second, rela, *_ = _read(
-        path, "mrrel", _MRREL, ("CUI1", "REL", "CUI2", "RELA", "SAB", "SUPPRESS"), kept
-    ).columns
+    first, rel, second, rela, *_ = _read(path, "mrrel", "CUI1 REL CUI2 RELA SAB SUPPRESS", kept).columns
     kind = pc.if_else(pc.equal(rela, ""), rel, rela)
     up, down = (pc.is_in(kind, value_set=pa.array(kinds)) for kinds in (_UP, _DOWN))
     ids = _id(atoms["CUI"])
@@ -62,13 +55,10 @@ def read_umls(path: Path, languages: Sequence[str] = ("en",), sources: Sequence[
     )
 
 
-def _read(
-    folder: Path, stem: str, header: Sequence[str], columns: Sequence[str], where: pc.Expression | None = None
-) -> pa.Table:
-    # Every line ends in a delimiter, which makes one more, empty column.
-    return read_columns(
-        find_file(folder, stem), columns, header=[*header, ""], delimiter="|", quoted=False, where=where
-    )
+def _read(folder: Path, table: str, columns: str, where: pc.Expression | None = None) -> pa.Table:
+    header = [*_COLUMNS[table].split(), ""]  # Every line ends in a delimiter, which makes one more, empty column.
+    path = find_file(folder, table)
+    return read_columns(path, columns.split(), header=header, delimiter="|", quoted=False, where=where)
 
 
 def _xrefs(ids: Column, atoms: pa.Table) -> tuple[Column, Column]:
