@@ -12,13 +12,13 @@ The licence (CC BY-NC-ND) forbids passing on what is derived from it.
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from datagen.graph.curies import with_prefix
-from datagen.graph.grouping import Column
 from datagen.graph.names import edges, in_languages, named_concepts
 from datagen.graph.source_files import FETCH_AGAIN, header_names, listed, read_columns
 from datagen.graph.tables import KnowledgeGraph
@@ -33,6 +33,7 @@ _KINDS = {
 }
 """The columns that tell what a table is; each has one of several names."""
 _TABLE = re.compile(r"\.(tsv|txt|csv)(\.gz)?$")
+_id = partial(with_prefix, "BIOS")
 
 
 def read_bios(path: Path, languages: Sequence[str] = ("en",)) -> KnowledgeGraph:
@@ -85,7 +86,3 @@ def _read(
         for file, header in files
     )
     return pa.concat_tables(table.rename_columns(own) for table in tables)
-
-
-def _id(local: Column) -> Column:
-    return with_prefix("BIOS", local)

@@ -13,8 +13,7 @@ from datagen.graph.annotations import read_babelon, read_disease_symptom, read_h
 from datagen.graph.bad_rows import bad_rows
 from datagen.graph.bios import read_bios
 from datagen.graph.builtin import read_builtin
-from datagen.graph.classifications import read_atc, read_icd10cm
-from datagen.graph.drugbank import read_drugbank
+from datagen.graph.code_lists import read_atc, read_drugbank, read_icd10cm
 from datagen.graph.icd9_procedures import read_icd9_procedures
 from datagen.graph.icd10pcs import read_icd10pcs
 from datagen.graph.joins import MAX_SOURCES

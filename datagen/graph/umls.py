@@ -4,6 +4,7 @@ Format: https://www.ncbi.nlm.nih.gov/books/NBK9685/. Concept ids are `UMLS:` and
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ _ABBREVIATIONS = ("AB", "ACR")
 _UNRELATED = ("XR", "DEL")
 _UP, _DOWN = ("PAR", "RB", "inverse_isa"), ("CHD", "RN", "isa")
 """Of REL and RELA, those that say that the second concept is a parent of the first, or a child."""
+_id = partial(with_prefix, "UMLS")
 
 
 def read_umls(path: Path, languages: Sequence[str] = ("en",), sources: Sequence[str] = ()) -> KnowledgeGraph:
@@ -67,7 +69,3 @@ def _xrefs(ids: Column, atoms: pa.Table) -> tuple[Column, Column]:
     code, source = atoms["CODE"].filter(coded), atoms["SAB"].filter(coded)
     written = pc.if_else(pc.match_substring(code, ":"), code, pc.binary_join_element_wise(source, code, ":"))
     return ids.filter(coded), normalise(written)
-
-
-def _id(cui: Column) -> Column:
-    return with_prefix("UMLS", cui)

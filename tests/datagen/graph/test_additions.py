@@ -3,7 +3,7 @@
 import pytest
 
 from datagen.graph.annotations import read_babelon, read_disease_symptom, read_hpoa, read_sssom, read_xrefs
-from datagen.graph.drugbank import read_drugbank
+from datagen.graph.code_lists import read_drugbank
 
 
 def rows(table):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from datagen.graph.classifications import read_atc, read_icd10cm
+from datagen.graph.code_lists import read_atc, read_icd10cm
 from datagen.graph.icd9_procedures import read_icd9_procedures, split_terms
 from datagen.graph.icd10pcs import read_icd10pcs
 
