@@ -17,6 +17,7 @@ from datagen.assertion import Assertion, AssertionContext
 from datagen.expansion import concepts_named
 from datagen.graph.artefact import BuiltGraph, normalise
 from datagen.graph.folding import POSSESSIVE, WORD, fold, fold_word
+from datagen.graph.joins import group_of_type
 from datagen.identifying import looks_identifying
 from datagen.matching.base import Match
 from datagen.matching.clinical import ClinicalMatcher
@@ -190,16 +191,27 @@ class _Chunk:
         return _best([*mentions, *_of(self._stated, entity.keys)])
 
     def is_near(self, concepts: Iterable[str]) -> Assertion | None:
-        """How the chunk states something narrower than one of the concepts or related to it; None where it does not."""
-        related = (other for concept in concepts for other in self._graph.related(concept))
+        """How the chunk states something narrower than one of the concepts, or a related thing of another kind.
+
+        None where it does not. A drug speaks for what it treats; of two related diseases neither speaks for the other.
+        """
+        related = (other for concept in concepts for other in self._related(concept))
         return _best([*_of(self._near, concepts), *_of(self._true, related)])
 
     @cached_property
     def _near(self) -> dict[str, Assertion]:
         near: dict[str, Assertion] = {}
         for concept, assertion in self._true.items():
-            _keep_best(near, (*self._graph.ancestors(concept), *self._graph.related(concept)), assertion)
+            _keep_best(near, (*self._graph.ancestors(concept), *self._related(concept)), assertion)
         return near
+
+    def _related(self, concept: str) -> Iterator[str]:
+        groups = self._groups(concept)
+        return (other for other in self._graph.related(concept) if groups.isdisjoint(self._groups(other)))
+
+    def _groups(self, concept: str) -> set[str]:
+        known = group_of_type()
+        return {known.get(each, each) for each in self._graph.semantic_types(concept)}
 
     def _verbatim(self, form: str) -> Iterator[Assertion]:
         """The assertion of each place where the words of a folded form stand."""

@@ -46,7 +46,7 @@ def write_tiny_llama(folder: Path, answer: Sequence[str] = ()) -> Path:
     )
     model: Any = LlamaForCausalLM(config)
     if answer:
-        _say(model, fast.convert_tokens_to_ids(["<|assistant|>", *answer, "<eos>"]))
+        _say(model, [fast.vocab[token] for token in ["<|assistant|>", *answer, "<eos>"]])
     model.to(torch.bfloat16).save_pretrained(folder)
     return folder
 

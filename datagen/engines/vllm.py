@@ -18,6 +18,11 @@ from datagen.tasks.base import Task
 CALLS_AT_ONCE = 128
 """Calls that an engine is given together; it works on several such batches at a time, so it never waits for one."""
 BATCHES_AT_ONCE = 16
+ENGINE_ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",  # vLLM reports on its use over the network otherwise
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "PYTHONWARNINGS": "ignore",
+}
 STAGE_CPUS = 0.1
 """The stages around an engine take turns with it; a whole CPU for each would keep a small machine from starting."""
 
@@ -85,6 +90,7 @@ def vllm_processor(
             "pipeline_parallel_size": settings.pipeline_parallel,
             "max_model_len": settings.max_model_len,
             "enable_prefix_caching": True,
+            "use_tqdm_on_load": False,
             **settings.arguments,
         },
         batch_size=CALLS_AT_ONCE,
@@ -92,8 +98,7 @@ def vllm_processor(
         concurrency=_engines(settings),
         accelerator_type=settings.accelerator_type,
         should_continue_on_error=True,
-        # vLLM reports on its use over the network otherwise.
-        runtime_env={"env_vars": {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}},
+        runtime_env={"env_vars": ENGINE_ENVIRONMENT},
         chat_template_stage={"num_cpus": STAGE_CPUS, "chat_template_kwargs": settings.chat_template},
         tokenize_stage={"enabled": tokenise, "num_cpus": STAGE_CPUS},
         detokenize_stage=False,

@@ -148,7 +148,7 @@ def _about(involved: np.ndarray, concepts: pa.Table, node: np.ndarray, ids: pa.A
 
     types = concepts["semantic_types"].combine_chunks()
     known = types.flatten().unique()
-    groups = renamed(known, _group_of_type()).to_pylist()
+    groups = renamed(known, group_of_type()).to_pylist()
     bit_of = {group: 1 << bit for bit, group in enumerate(sorted(set(groups)))}
     bits = [bit_of[group] for group in groups]
     of_concept = [0] * len(involved)
@@ -231,7 +231,7 @@ def _root(kept: Sequence[int], place: int) -> int:
 
 
 @cache
-def _group_of_type() -> dict[str, str]:
+def group_of_type() -> dict[str, str]:
     """The semantic groups of types; a type that is not there is a group of its own."""
     groups = yaml.safe_load(_GROUPS.read_text("utf-8"))
     return {semantic_type: group for group, types in groups.items() for semantic_type in types}

@@ -176,9 +176,17 @@ def test_a_rule_that_finds_a_denial_supports_nothing(checks):
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graph") / "built"
     rows = KnowledgeGraph.from_rows(
-        concepts=[(f"D:{name}", name, []) for name in ("blork", "zorbitis", "zorbitis major", "zorbomab", "zorbogram")],
+        concepts=[
+            *((f"D:{name}", name, ["disease"]) for name in ("blork", "zorbitis", "zorbitis major", "florbia")),
+            ("D:zorbomab", "zorbomab", ["drug"]),
+            ("D:zorbogram", "zorbogram", ["Diagnostic Procedure"]),
+        ],
         is_a=[("D:zorbitis", "D:blork"), ("D:zorbitis major", "D:zorbitis")],
-        relations=[("D:zorbomab", "treats", "D:zorbitis"), ("D:zorbitis", "shown_by", "D:zorbogram")],
+        relations=[
+            ("D:zorbomab", "treats", "D:zorbitis"),
+            ("D:zorbitis", "shown_by", "D:zorbogram"),
+            ("D:zorbitis", "causes", "D:florbia"),
+        ],
     )
     build_graph(rows, folder)
     return EntityChecks(BuiltGraph.open(folder))
@@ -205,12 +213,14 @@ def test_the_graph_supports_what_is_wider_or_related(small, text, name):
     ("text", "name"),
     [
         ("Has blork.", "zorbitis"),
+        ("Has zorbitis.", "florbia"),
+        ("Has florbia.", "zorbitis"),
         ("Zorbogram done.", "zorbomab"),
         ("No zorbitis major.", "zorbitis"),
         ("Mother had zorbitis major.", "blork"),
     ],
 )
-def test_the_graph_supports_nothing_narrower_farther_or_denied(small, text, name):
+def test_the_graph_supports_nothing_narrower_farther_alike_or_denied(small, text, name):
     assert Checked(small, text, [name]).findings == []
 
 
