@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,14 @@ def train_on_ray(
         failure_config=FailureConfig(max_failures=3),
         logging_config=LoggingConfig(log_level="WARNING"),
     )
-    trainer = TorchTrainer(
+    result = TorchTrainer(
         _worker_loop,
         train_loop_config={"base": base, "data": str(data), "settings": settings.model_dump()},
         scaling_config=ScalingConfig(
             num_workers=workers.number, use_gpu=workers.use_gpu, resources_per_worker=workers.resources()
         ),
         run_config=run_config,
-    )
-    result = trainer.fit()
+    ).fit()
     if result.checkpoint is None:
         raise RuntimeError(f"training ended without a checkpoint in {storage}")
     encoder = Encoder.load(base)
@@ -73,10 +72,10 @@ def _worker_loop(config: dict[str, Any]) -> None:
     def report(metrics: Metrics, checkpoint: Path | None) -> None:
         ray.train.report(metrics, Checkpoint.from_directory(checkpoint) if checkpoint else None)
 
-    with tempfile.TemporaryDirectory() as scratch:
-        run = partial(train, encoder, TrainingData(Path(config["data"])), settings, progress, report, Path(scratch))
-        if checkpoint := ray.train.get_checkpoint():
-            with checkpoint.as_directory() as folder:
-                run(resume=Path(folder))
-        else:
-            run()
+    checkpoint = ray.train.get_checkpoint()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        checkpoint.as_directory() if checkpoint else nullcontext() as folder,
+    ):
+        resume = Path(folder) if folder else None
+        train(encoder, TrainingData(Path(config["data"])), settings, progress, report, Path(scratch), resume)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import transformers
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from encoders.pooling import POOLINGS
 from encoders.spec import EncoderSpec, fingerprint, read_spec, resolve, write_spec
@@ -55,23 +56,15 @@ class Encoder(torch.nn.Module):
 
     def tokenize(self, texts: Sequence[str], kind: str, max_tokens: int | None = None) -> list[list[int]]:
         """Token ids of queries or passages: prefix added, cut at the spec's length or at `max_tokens`."""
-        spec = self.spec
-        prefix, limit = (
-            (spec.query_prefix, spec.max_query_tokens)
-            if kind == "query"
-            else (spec.passage_prefix, spec.max_passage_tokens)
-        )
+        prefix, limit = getattr(self.spec, f"{kind}_prefix"), getattr(self.spec, f"max_{kind}_tokens")
         limit = min(limit, max_tokens or limit)
         return self.tokenizer([prefix + text for text in texts], truncation=True, max_length=limit)["input_ids"]
 
     def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Padded ids (n, longest) and mask (n, longest) on the model's device."""
-        longest = max(map(len, token_ids))
-        ids = torch.full((len(token_ids), longest), self.tokenizer.pad_token_id)
-        mask = torch.zeros((len(token_ids), longest), dtype=torch.long)
-        for row, tokens in enumerate(token_ids):
-            ids[row, : len(tokens)] = torch.as_tensor(tokens)
-            mask[row, : len(tokens)] = 1
+        rows = [torch.tensor(tokens) for tokens in token_ids]
+        ids = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
         return ids.to(self.transformer.device), mask.to(self.transformer.device)
 
     def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:

@@ -27,7 +27,4 @@ def cls(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), first]
 
 
-POOLINGS: dict[PoolingName, Pooling] = {
-    "mean": Pooling(mean, "mean_tokens"),
-    "cls": Pooling(cls, "cls_token"),
-}
+POOLINGS: dict[PoolingName, Pooling] = {"mean": Pooling(mean, "mean_tokens"), "cls": Pooling(cls, "cls_token")}

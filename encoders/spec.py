@@ -58,10 +58,9 @@ def read_spec(folder: Path) -> EncoderSpec:
             first = error.errors()[0]
             raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     pooling = _read_json(folder / "1_Pooling" / "config.json")
-    length = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
     config = _read_json(folder / "config.json")
+    length = _read_json(folder / "sentence_bert_config.json").get("max_seq_length") or config["max_position_embeddings"]
     prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts", {})
-    length = length or config["max_position_embeddings"]
     return EncoderSpec(
         pooling=_pooling_name(pooling, folder),
         query_prefix=prompts.get("query", ""),
@@ -75,8 +74,7 @@ def read_spec(folder: Path) -> EncoderSpec:
 def fingerprint(folder: Path, spec: EncoderSpec) -> str:
     """16 hex digits of SHA-256 over weights, tokenizer and spec; the number format is not part of it."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
-    files = [*sorted(folder.glob("*.safetensors")), folder / "tokenizer.json"]
-    for path in files:
+    for path in [*sorted(folder.glob("*.safetensors")), folder / "tokenizer.json"]:
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
@@ -85,30 +83,23 @@ def fingerprint(folder: Path, spec: EncoderSpec) -> str:
 def write_spec(folder: Path, spec: EncoderSpec) -> str:
     """Write `encoder_spec.json` and sentence-transformers' own files beside saved weights; the fingerprint."""
     print_ = fingerprint(folder, spec)
-    _write_json(folder / SPEC_FILE, {**spec.model_dump(), "fingerprint": print_})
-    modules = ["Transformer", "Pooling", "Normalize"] if spec.normalised else ["Transformer", "Pooling"]
-    names = ["", "1_Pooling", "2_Normalize"]
-    _write_json(
-        folder / "modules.json",
-        [
-            {"idx": i, "name": str(i), "path": names[i], "type": f"sentence_transformers.models.{kind}"}
-            for i, kind in enumerate(modules)
-        ],
-    )
-    (folder / "1_Pooling").mkdir(exist_ok=True)
+    paths = {"Transformer": "", "Pooling": "1_Pooling", **({"Normalize": "2_Normalize"} if spec.normalised else {})}
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(paths.items())
+    ]
     flags = {f"pooling_mode_{leaf.st_flag}": name == spec.pooling for name, leaf in POOLINGS.items()}
-    _write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": spec.dimension, **flags})
-    _write_json(
-        folder / "sentence_bert_config.json",
-        {"max_seq_length": spec.max_passage_tokens, "do_lower_case": False},
-    )
-    _write_json(
-        folder / "config_sentence_transformers.json",
-        {
-            "prompts": {"query": spec.query_prefix, "document": spec.passage_prefix},
-            "similarity_fn_name": "cosine",
-        },
-    )
+    prompts = {"query": spec.query_prefix, "document": spec.passage_prefix}
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    contents: dict[str, object] = {
+        SPEC_FILE: {**spec.model_dump(), "fingerprint": print_},
+        "modules.json": modules,
+        "1_Pooling/config.json": {"word_embedding_dimension": spec.dimension, **flags},
+        "sentence_bert_config.json": {"max_seq_length": spec.max_passage_tokens, "do_lower_case": False},
+        "config_sentence_transformers.json": {"prompts": prompts, "similarity_fn_name": "cosine"},
+    }
+    for name, content in contents.items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
     return print_
 
 
@@ -126,7 +117,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: missing; the folder is not a whole encoder") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n")

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections import defaultdict
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,8 @@ import ray
 from encoders.encoder import Encoder
 from encoders.training_data import CHUNKS, IDS, TERMS
 
-_STRINGS = pa.list_(pa.string())
-_STAGED = pa.schema(
-    [
-        ("idx", pa.string()),
-        ("tokens", IDS),
-        ("entities", _STRINGS),
-        ("concepts", _STRINGS),
-        ("true_concepts", _STRINGS),
-        ("unreadable_in", pa.string()),
-    ]
-)
+_LISTS = dict.fromkeys(("entities", "concepts", "true_concepts"), pa.list_(pa.string()))
+_STAGED = pa.schema({"idx": pa.string(), "tokens": IDS, **_LISTS, "unreadable_in": pa.string()})
 BATCH_ROWS = 1000
 
 
@@ -54,55 +46,39 @@ def tokenise(records: Path, encoder: str, chunk_tokens: int, term_tokens: int, f
         )
     if not len(rows):
         raise ValueError(f"{records}: holds no training records")
-    vocabulary = _Vocabulary()
-    _write(folder / "chunks.arrow", CHUNKS, vocabulary.number(rows))
-    tokens = Encoder.load(encoder).tokenize(list(vocabulary.terms), "query", term_tokens)
-    _write(folder / "terms.arrow", TERMS, [vocabulary.table(tokens)])
+    concepts_of_term = _write_chunks(folder / "chunks.arrow", rows)
+    terms = list(concepts_of_term)
+    tokens = Encoder.load(encoder).tokenize(terms, "query", term_tokens)
+    with pa.OSFile(str(folder / "terms.arrow"), "wb") as sink, pa.ipc.new_file(sink, TERMS) as writer:
+        writer.write(pa.table([terms, tokens, list(map(sorted, concepts_of_term.values()))], schema=TERMS))
     shutil.rmtree(staging)
-    return {"chunks": len(rows), "terms": len(vocabulary.terms)}
+    return {"chunks": len(rows), "terms": len(terms)}
 
 
-class _Vocabulary:
-    """Numbers terms and concepts in order of first appearance."""
-
-    def __init__(self) -> None:
-        self.terms: dict[str, int] = {}
-        self._concepts: dict[str, int] = {}
-        self._concepts_of_term: list[set[int]] = []
-
-    def number(self, rows: pa.Table) -> Iterator[pa.Table]:
+def _write_chunks(path: Path, rows: pa.Table) -> dict[str, set[int]]:
+    """Write the rows, terms and concepts numbered in order of first appearance; each term's concepts in that order."""
+    terms, concepts = (defaultdict[str, int](count().__next__) for _ in range(2))
+    concepts_of_term: defaultdict[str, set[int]] = defaultdict(set)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, CHUNKS) as writer:
         for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
-            numbered = [self._number_row(row) for row in batch.to_pylist()]
-            yield pa.Table.from_pylist(numbered, schema=CHUNKS)
-
-    def table(self, tokens: list[list[int]]) -> pa.Table:
-        concepts = [sorted(ids) for ids in self._concepts_of_term]
-        return pa.table([list(self.terms), tokens, concepts], schema=TERMS)
-
-    def _number_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        terms = []
-        for entity, concept in zip(row["entities"], row["concepts"], strict=True):
-            term = self.terms.setdefault(entity, len(self.terms))
-            if term == len(self._concepts_of_term):
-                self._concepts_of_term.append(set())
-            if concept:
-                self._concepts_of_term[term].add(self._concept(concept))
-            terms.append(term)
-        concepts = sorted(self._concept(concept) for concept in row["true_concepts"])
-        return {"idx": row["idx"], "tokens": row["tokens"], "terms": terms, "concepts": concepts}
-
-    def _concept(self, concept: str) -> int:
-        return self._concepts.setdefault(concept, len(self._concepts))
+            numbered = batch.to_pylist()
+            for row in numbered:
+                row["terms"] = [terms[entity] for entity in row["entities"]]
+                for entity, concept in zip(row["entities"], row["concepts"], strict=True):
+                    concepts_of_term[entity].update({concepts[concept]} if concept else ())
+                row["concepts"] = sorted(concepts[concept] for concept in row["true_concepts"])
+            writer.write(pa.RecordBatch.from_pylist(numbered, schema=CHUNKS))
+    return concepts_of_term
 
 
 def _tokenise_batch(batch: Any, encoder: str, max_tokens: int) -> pa.Table:
     records = [_parse(line) for line in batch["text"]]
     good = [record for record in records if record]
-    unreadable = [path for record, path in zip(records, batch["path"], strict=True) if not record]
-    texts = [record.pop("text") for record in good]
+    bad = [{"unreadable_in": path} for record, path in zip(records, batch["path"], strict=True) if not record]
+    texts = [record["text"] for record in good]
     tokens = Encoder.load(encoder).tokenize(texts, "passage", max_tokens) if good else []
-    rows = [{**record, "tokens": tokens[i]} for i, record in enumerate(good)]
-    return pa.Table.from_pylist([*rows, *({"unreadable_in": path} for path in unreadable)], schema=_STAGED)
+    rows = [{**record, "tokens": ids} for record, ids in zip(good, tokens, strict=True)]
+    return pa.Table.from_pylist([*rows, *bad], schema=_STAGED)
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -110,22 +86,13 @@ def _parse(line: str) -> dict[str, Any] | None:
     try:
         raw = json.loads(line)
         idx, text, entities = raw["idx"], raw["text"], raw["entities"]
+        # DR.EHR's own files have no concepts: a term is then only itself.
+        concepts, true_concepts = raw.get("concepts") or [""] * len(entities), raw.get("true_concepts") or []
     except (ValueError, TypeError, KeyError):
         return None
-    # DR.EHR's own files have no concepts: a term is then only itself.
-    concepts = raw.get("concepts") or [""] * len(entities if isinstance(entities, list) else [])
-    true_concepts = raw.get("true_concepts") or []
     lists = (entities, concepts, true_concepts)
-    if not all(isinstance(value, str) and value for value in (idx, text)):
-        return None
-    if not all(isinstance(each, list) and all(isinstance(item, str) for item in each) for each in lists):
-        return None
-    if not entities or len(concepts) != len(entities):
+    strings = all(isinstance(value, str) and value for value in (idx, text))
+    of_strings = all(isinstance(each, list) and all(isinstance(item, str) for item in each) for each in lists)
+    if not (strings and of_strings and 0 < len(entities) == len(concepts)):
         return None
     return {"idx": idx, "text": text, "entities": entities, "concepts": concepts, "true_concepts": true_concepts}
-
-
-def _write(path: Path, schema: pa.Schema, tables: Iterator[pa.Table] | list[pa.Table]) -> None:
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for table in tables:
-            writer.write_table(table)

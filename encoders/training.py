@@ -65,11 +65,6 @@ class BiEncoder(torch.nn.Module):
         return self.encoder(*chunks), self.encoder(*terms)
 
 
-def total_steps(records: int, settings: TrainingSettings) -> int:
-    steps = settings.epochs * steps_per_epoch(records, settings.batch_size)
-    return min(steps, settings.max_steps or steps)
-
-
 def check_batches(records: int, settings: TrainingSettings, workers: int) -> None:
     """Raises ValueError when a batch cannot be filled, or not shared evenly."""
     steps_per_epoch(records, settings.batch_size)
@@ -96,9 +91,14 @@ def train(
     if world > 1:
         model = DistributedDataParallel(model)
     optimizer = torch.optim.AdamW((p for p in encoder.parameters() if p.requires_grad), lr=settings.learning_rate)
-    first = _load(resume, encoder, optimizer) if resume else 0
+    first = 0
+    if resume:
+        state = _read(resume)
+        encoder.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
     epoch_steps = steps_per_epoch(len(data), settings.batch_size)
-    steps = total_steps(len(data), settings)
+    steps = min(settings.epochs * epoch_steps, settings.max_steps or settings.epochs * epoch_steps)
     begun = time.monotonic()
     for step in range(first, steps):
         torch.manual_seed(hash((settings.seed, step, rank)))
@@ -176,13 +176,6 @@ def _save(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer, step
     state = {"weights": encoder.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
     torch.save(state, folder / CHECKPOINT)
     return folder
-
-
-def _load(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer) -> int:
-    state = _read(folder)
-    encoder.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
