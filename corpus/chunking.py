@@ -38,24 +38,10 @@ class ChunkSpan(NamedTuple):
     char_end: int
 
 
-_Step = tuple[re.Pattern[str], str]
 # Published as `\[.*?\]`, which searches the rest of the line again from every "[" that is never closed.
-_BRACKETS: _Step = (re.compile(r"\[[^\]\n]*(?:\]|(?P<unclosed>))"), "")
-
+_BRACKETS = r"\[[^\]\n]*(?:\]|(?P<unclosed>))"
 # Each pattern is applied to the result of the one before it, so what stood apart can join.
-_CLEANING: dict[str, tuple[_Step, ...]] = {
-    "drehr": (
-        _BRACKETS,
-        (re.compile(r"_{3,}"), " "),
-        (re.compile(r"(\W)\1+"), " "),
-        (re.compile(r"\s+"), " "),
-    ),
-    "cliniq": (
-        _BRACKETS,
-        (re.compile(r"\n"), " "),
-        (re.compile(r" +"), " "),
-    ),
-}
+_BECOME_A_SPACE = {"drehr": (r"_{3,}", r"(\W)\1+", r"\s+"), "cliniq": (r"\n", r" +")}
 
 
 class Cleaned:
@@ -63,8 +49,9 @@ class Cleaned:
 
     def __init__(self, text: str, profile: str) -> None:
         self._steps: list[tuple[list[int], list[int]]] = []
-        for pattern, replacement in _CLEANING[profile]:
-            text = self._replace(text, pattern, replacement)
+        text = self._replace(text, _BRACKETS, "")
+        for pattern in _BECOME_A_SPACE[profile]:
+            text = self._replace(text, pattern, " ")
         self._stripped = len(text) - len(text.lstrip())
         self.text = text.strip()
 
@@ -78,13 +65,13 @@ class Cleaned:
             position += removed[bisect_right(ends, position)]
         return position
 
-    def _replace(self, text: str, pattern: re.Pattern[str], replacement: str) -> str:
+    def _replace(self, text: str, pattern: str, replacement: str) -> str:
         # For each replaced run where it ends in the new text, and how many characters are missing from there on.
         ends: list[int] = []
         removed = [0]
         parts: list[str] = []
         position = 0
-        for match in pattern.finditer(text):
+        for match in re.finditer(pattern, text):
             start, end = match.span()
             if match.lastgroup == "unclosed" or text[start:end] == replacement:
                 continue

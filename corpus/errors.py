@@ -50,17 +50,12 @@ def refuse(store: Path, good: int, left_out: Counter[str], files: Sequence[NoteF
     That is: a file that could not be read to its end though it is whole, no good row, or more than
     `notes.max_bad_share` bad of the rows, or of the files' bytes in files of which nothing could be read.
     """
-    reasons: Counter[str] = Counter()
-    unread: set[str] = set()
-    for error in read_errors(store):
-        reasons[error["reason"]] += 1
-        if error["row"] == 0:
-            unread.add(error["file"])
+    reasons = Counter(error["reason"] for error in read_errors(store))
+    unread = {error["file"] for error in read_errors(store) if error["row"] == 0}
     bad_rows = reasons.total()
     if unreadable := reasons[UNREADABLE]:
-        raise ValueError(
-            f"{unreadable} files could not be read to their end; run the job again: {describe(store, notes)}"
-        )
+        said = f"{unreadable} files could not be read to their end; run the job again"
+        raise ValueError(f"{said}: {describe(store, notes)}")
     if good == 0:
         why = [f"left out: {_counted(left_out)}"] if left_out else []
         why += [describe(store, notes)] if bad_rows else []

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
@@ -63,7 +64,7 @@ class NoteFile:
     def beside(self, pattern: str) -> list["NoteFile"]:
         """The files of the same folder whose names match, sorted."""
         found = _list(self.filesystem, posixpath.dirname(self.path), recursive=False)
-        return sorted((self._other(info) for info in found if fnmatch(info.base_name, pattern)), key=lambda f: f.path)
+        return [self._other(info) for info in found if fnmatch(info.base_name, pattern)]
 
     def sibling(self, relative: str) -> "NoteFile | None":
         """The file at a path relative to this one's folder; None when it is not there or leads out of the folder."""
@@ -84,7 +85,7 @@ def find_files(path: str, names: Sequence[str]) -> list[NoteFile]:
     A folder is searched with all below it, save what begins with `.` or `_`. Raises FileNotFoundError naming the path
     when there is none or one of them cannot be opened.
     """
-    shown = _without_secrets(path)
+    shown = re.sub(r"(?<=://)[^/@]*@", "", path).split("?")[0] if "://" in path else path
     try:
         filesystem, scheme, inside = _locate(path)
         info = filesystem.get_file_info(inside)
@@ -92,12 +93,12 @@ def find_files(path: str, names: Sequence[str]) -> list[NoteFile]:
             root, found = posixpath.dirname(inside), [info]
         elif info.type == fs.FileType.Directory:
             root = inside
-            found = [each for each in _list(filesystem, root) if _visible(each, root) and _any_match(each, names)]
+            found = [each for each in _list(filesystem, root) if _is_wanted(each, root, names)]
         else:
             root = _fixed_part(inside)
             deep = "/" in inside.removeprefix(f"{root}/")
             found = [each for each in _list(filesystem, root, deep) if PurePosixPath(each.path).match(inside)]
-        files = sorted((_note_file(each, root, filesystem, scheme) for each in found), key=lambda file: file.path)
+        files = [_note_file(each, root, filesystem, scheme) for each in found]
         # What an object store lists, one opening proves the right to read.
         for file in files if isinstance(filesystem, fs.LocalFileSystem) else files[:1]:
             filesystem.open_input_stream(file.path, compression=None).close()
@@ -130,27 +131,19 @@ def _note_file(info: fs.FileInfo, root: str, filesystem: fs.FileSystem, scheme: 
 
 
 def _list(filesystem: fs.FileSystem, folder: str, recursive: bool = True) -> list[fs.FileInfo]:
+    """The files of a folder, by path."""
     found = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=recursive))
-    return [info for info in found if info.type == fs.FileType.File]
+    return sorted((info for info in found if info.type == fs.FileType.File), key=lambda info: info.path)
 
 
-def _visible(info: fs.FileInfo, root: str) -> bool:
-    return not any(part.startswith((".", "_")) for part in PurePosixPath(info.path).relative_to(root).parts)
-
-
-def _any_match(info: fs.FileInfo, names: Sequence[str]) -> bool:
-    return any(fnmatch(info.base_name.lower(), name) for name in names)
+def _is_wanted(info: fs.FileInfo, root: str, names: Sequence[str]) -> bool:
+    hidden = any(part.startswith((".", "_")) for part in PurePosixPath(info.path).relative_to(root).parts)
+    return not hidden and any(fnmatch(info.base_name.lower(), name) for name in names)
 
 
 def _fixed_part(pattern: str) -> str:
     """The folder before the first part that holds a wildcard."""
-    parts = pattern.split("/")[:-1]
-    wild = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts))
-    return "/".join(parts[:wild]) or "/"
-
-
-def _without_secrets(path: str) -> str:
-    return re.sub(r"(?<=://)[^/@]*@", "", path).split("?")[0] if "://" in path else path
+    return "/".join(takewhile(lambda part: not re.search(r"[*?\[]", part), pattern.split("/")[:-1])) or "/"
 
 
 def _buffered(stream: pa.NativeFile) -> BinaryIO:

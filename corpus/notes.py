@@ -5,8 +5,6 @@ from typing import Any
 
 from corpus.sources.base import REQUIRED, BadRow
 
-_TEXTS = ("encounter_id", "note_type", "source")
-
 
 def parse_note(raw: dict[str, Any], source: str) -> dict[str, Any] | BadRow:
     """A row of `corpus.tables.NOTE_SCHEMA`; `source` names it where the row does not.
@@ -14,15 +12,10 @@ def parse_note(raw: dict[str, Any], source: str) -> dict[str, Any] | BadRow:
     Whole numbers are taken as ids, floats too; a time without a zone is taken as UTC; `version` is 1 where absent.
     """
     note: dict[str, Any] = {}
-    for column in REQUIRED:
+    for column in (*REQUIRED, "encounter_id", "note_type", "source"):
         value = raw.get(column) if column == "text" else _id(raw.get(column))
-        if value is None or value == "" or (isinstance(value, str) and not value.strip()):
+        if column in REQUIRED and (value is None or (isinstance(value, str) and not value.strip())):
             return BadRow("missing_value", column)
-        if not isinstance(value, str):
-            return BadRow("wrong_type", column)
-        note[column] = value
-    for column in _TEXTS:
-        value = _id(raw.get(column))
         if value is not None and not isinstance(value, str):
             return BadRow("wrong_type", column)
         note[column] = value or None
@@ -35,13 +28,12 @@ def parse_note(raw: dict[str, Any], source: str) -> dict[str, Any] | BadRow:
         return BadRow("out_of_range", "version")
     note["version"] = version
     for column, value in note.items():
-        if isinstance(value, str) and not _is_text(value):
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, UTF-8 cannot.
             return BadRow("not_unicode", column)
     time = _parse_time(raw.get("note_time"))
-    if isinstance(time, BadRow):
-        return time
-    note["note_time"] = time
-    return note
+    return time if isinstance(time, BadRow) else {**note, "note_time": time}
 
 
 def _id(value: Any) -> Any:
@@ -58,7 +50,7 @@ def _parse_time(value: Any) -> datetime | BadRow | None:
             value = datetime.fromisoformat(value)
         except ValueError:
             return BadRow("not_a_time", "note_time")
-    if isinstance(value, date) and not isinstance(value, datetime):
+    elif isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
         return BadRow("wrong_type", "note_time")
@@ -66,12 +58,3 @@ def _parse_time(value: Any) -> datetime | BadRow | None:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
         return BadRow("out_of_range", "note_time")
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be written: JSON can spell half of a surrogate pair, UTF-8 cannot."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

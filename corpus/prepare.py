@@ -47,7 +47,8 @@ def prepare_corpus(
     files = notes.files()
     staging_path = folder / "staging.parquet"
     staging = Staging(staging_path)
-    for table in _tables(_read(files, notes)):
+    read_task = partial(_read_task, notes=notes)
+    for table in _run(read_task, [{"files": pickle.dumps(task)} for task in _tasks(files)]):
         staging.add(table)
         progress("rows read", len(table), None)
     good, bad = staging.finish()
@@ -60,13 +61,6 @@ def prepare_corpus(
     store.write_chunks(_chunks(store, chunking, progress, total=good), chunking)
     left_out = {f"left_out_as_{reason}": count for reason, count in sorted(staging.left_out.items())}
     return {"notes": good, "chunks": store.chunks().count_rows(), "bad_rows": len(bad), **left_out}
-
-
-def _read(files: list[NoteFile], notes: NotesSettings) -> ray.data.Dataset:
-    tasks = [{"files": pickle.dumps(task)} for task in _tasks(files)]
-    read_task = partial(_read_task, notes=notes)
-    dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
-    return dataset.map_batches(read_task, batch_size=1, batch_format="pyarrow")
 
 
 def _tasks(files: list[NoteFile]) -> Iterator[list[tuple[int, NoteFile]]]:
@@ -89,9 +83,7 @@ def _read_task(batch: pa.Table, notes: NotesSettings) -> Iterator[pa.Table]:
 def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total: int) -> Iterator[pa.RecordBatch]:
     # One task reads and chunks: a reader of its own would fill the object store faster than chunks are made.
     tasks = [{"first": first} for first in range(0, total, TASK_NOTES)]
-    chunk_task = partial(_chunk_task, folder=store.folder, chunking=chunking)
-    dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
-    for table in _tables(dataset.map_batches(chunk_task, batch_size=1, batch_format="pyarrow")):
+    for table in _run(partial(_chunk_task, folder=store.folder, chunking=chunking), tasks):
         progress("notes chunked", pc.sum(pc.ends_with(table["chunk_id"], "_0")).as_py(), total)
         yield from table.to_batches()
 
@@ -99,18 +91,17 @@ def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total:
 def _chunk_task(batch: pa.Table, folder: Path, chunking: ChunkingSettings) -> Iterator[pa.Table]:
     notes = Store(folder).notes().scanner(offset=batch["first"][0].as_py(), limit=TASK_NOTES, batch_size=BATCH_ROWS)
     for some in notes.to_reader():
-        yield _chunk_batch(some, chunking)
+        rows: list[dict[str, Any]] = []
+        for note in some.to_pylist():
+            bucket = bucket_of(note["patient_id"])
+            for i, span in enumerate(chunk_note(note["text"], chunking)):
+                rows.append({**note, **span._asdict(), "chunk_id": f"{note['note_id']}_{i}", "bucket": bucket})
+        yield pa.Table.from_pylist(rows, schema=CHUNK_SCHEMA)
 
 
-def _chunk_batch(notes: pa.RecordBatch, chunking: ChunkingSettings) -> pa.Table:
-    rows: list[dict[str, Any]] = []
-    for note in notes.to_pylist():
-        bucket = bucket_of(note["patient_id"])
-        for i, span in enumerate(chunk_note(note["text"], chunking)):
-            rows.append({**note, **span._asdict(), "chunk_id": f"{note['note_id']}_{i}", "bucket": bucket})
-    return pa.Table.from_pylist(rows, schema=CHUNK_SCHEMA)
-
-
-def _tables(dataset: ray.data.Dataset) -> Iterator[pa.Table]:
+def _run(task: Callable[[pa.Table], Iterator[pa.Table]], inputs: list[dict[str, Any]]) -> Iterator[pa.Table]:
+    """The tables that `task` makes of each input."""
+    items = ray.data.from_items(inputs, override_num_blocks=len(inputs))
+    dataset = items.map_batches(task, batch_size=1, batch_format="pyarrow")
     dataset.context.target_max_block_size = BLOCK_BYTES
     return (table for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow") if len(table))

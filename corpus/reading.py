@@ -21,16 +21,8 @@ BROKEN_OFF = "truncated_or_corrupt_file"
 UNREADABLE = "unreadable_file"
 """The reason code of a file that cannot be read any further though it is whole: another try may succeed."""
 
-READ_SCHEMA = pa.schema(
-    [
-        *(field.with_nullable(True) for field in NOTE_SCHEMA),
-        pa.field("file", pa.int32()),
-        pa.field("row", pa.int64()),
-        pa.field("reason", pa.string()),
-        pa.field("column", pa.string()),
-        pa.field("left_out", pa.int64()),
-    ]
-)
+_BESIDE = {"file": pa.int32(), "row": pa.int64(), "reason": pa.string(), "column": pa.string(), "left_out": pa.int64()}
+READ_SCHEMA = pa.schema([*(field.with_nullable(True) for field in NOTE_SCHEMA), *pa.schema(_BESIDE)])
 """`file` is its number among the sorted files. A row has a note, or a `reason`, or a `reason` and how many rows were
 `left_out` for it."""
 

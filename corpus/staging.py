@@ -29,7 +29,7 @@ class Staging:
         self._path = path
         self._writer = pq.ParquetWriter(path, _GOOD_SCHEMA)
         self._hashes: list[np.ndarray] = []
-        self._bad: list[pa.Table] = [READ_SCHEMA.empty_table().select(_BAD_COLUMNS)]
+        self._bad: list[pa.Table] = []
         self._repeated: np.ndarray = np.empty(0, np.int64)
         self.left_out: Counter[str] = Counter()
         """How many rows were left out, by reason."""
@@ -67,13 +67,10 @@ class Staging:
             for batch in self._staged(["note_id", "file", "row"]):
                 rows += batch.filter(pa.array(np.isin(_hashes(batch["note_id"]), repeated))).to_pylist()
         rows.sort(key=lambda row: (row["file"], row["row"]))
-        seen: set[str] = set()
-        bad: list[dict[str, Any]] = []
-        for row in rows:
-            if row["note_id"] in seen:
-                bad.append({"file": row["file"], "row": row["row"], "reason": "duplicate_id", "column": "note_id"})
-            seen.add(row["note_id"])
-        return pa.Table.from_pylist(bad, schema=self._bad[0].schema)
+        first = {row["note_id"]: row for row in reversed(rows)}
+        later = [row for row in rows if row is not first[row["note_id"]]]
+        bad = [{**row, "reason": "duplicate_id", "column": "note_id"} for row in later]
+        return pa.Table.from_pylist(bad, schema=READ_SCHEMA).select(_BAD_COLUMNS)
 
     def _staged(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self._path, **STREAMING) as staged:
