@@ -130,15 +130,11 @@ class Abbreviations:
         for start, end in _short_forms(text):
             if (start, end) not in decided:
                 short_form = text[start:end]
-                meanings = self._inventory.get(short_form) or self._look_up(short_form)
-                if term := _decide(short_form, meanings, context):
+                meanings = self._inventory.get(short_form)
+                if not meanings and (senses := _senses(short_form, self._graph)):
+                    meanings = self._inventory[short_form] = _meanings(short_form, senses, self._graph)
+                if meanings and (term := _decide(short_form, meanings, context)):
                     yield ResolvedAbbreviation(start, end, short_form, term, "inventory")
-
-    def _look_up(self, short_form: str) -> list[Meaning]:
-        meanings = _meanings(short_form, _senses(short_form, self._graph), self._graph)
-        if meanings:
-            self._inventory[short_form] = meanings
-        return meanings
 
 
 class _Context:
@@ -210,15 +206,13 @@ def _meanings(short_form: str, senses: Iterable[Sense], graph: BuiltGraph) -> li
         term = _term(graph, long_form)
         one = Meaning(term, frozenset(graph.concepts_of(term) if term else ()), (words,), uses)
         same = [meaning for meaning in meanings if _are_one(meaning, one)]
-        meanings = [meaning for meaning in meanings if meaning not in same]
-        meanings.append(
-            Meaning(
-                next((meaning.term for meaning in (*same, one) if meaning.term), None),
-                one.concepts.union(*(meaning.concepts for meaning in same)),
-                one.wordings + tuple(wording for meaning in same for wording in meaning.wordings),
-                uses + sum(meaning.uses for meaning in same),
-            )
+        merged = Meaning(
+            next((meaning.term for meaning in (*same, one) if meaning.term), None),
+            one.concepts.union(*(meaning.concepts for meaning in same)),
+            one.wordings + tuple(wording for meaning in same for wording in meaning.wordings),
+            uses + sum(meaning.uses for meaning in same),
         )
+        meanings = [*(meaning for meaning in meanings if meaning not in same), merged]
     return meanings
 
 

@@ -9,12 +9,13 @@ overlaps when it shares enough with a whole note of the benchmark, or holds near
 import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
+
+from corpus.files import BREAKING_OFF
 
 _MARKS = re.compile(r"\[[^\[\]]*\]")
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -41,8 +42,7 @@ class BenchmarkTexts:
             hashes.append(_sequences(text))
         self.note_ids = frozenset(notes)
         """Of the chunk ids `<note_id>_<i>`."""
-        lengths = list(map(len, hashes))
-        sequences, chunks = np.concatenate(hashes), np.repeat(np.arange(len(hashes)), lengths)
+        sequences, chunks = np.concatenate(hashes), np.repeat(np.arange(len(hashes)), list(map(len, hashes)))
         notes_of_chunks = np.unique(notes, return_inverse=True)[1]
         telling = _stand_in_few(sequences, notes_of_chunks[chunks])
         sequences, chunks = sequences[telling], chunks[telling]
@@ -119,7 +119,7 @@ def _lines(path: Path) -> Iterator[str]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
             yield from lines
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except BREAKING_OFF:
         raise ValueError(f"{path}: the gzip data is cut or damaged; fetch the file again") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not UTF-8; convert the file") from None
