@@ -5,7 +5,7 @@ Nothing is held in memory that grows with the notes, save what `corpus.staging` 
 """
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,7 @@ def prepare_corpus(
     files = notes.files()
     staging_path = folder / "staging.parquet"
     staging = Staging(staging_path)
-    read_task = partial(_read_task, notes=notes)
-    for table in _run(read_task, [{"files": pickle.dumps(task)} for task in _tasks(files)]):
+    for table in _run(partial(read_notes, notes=notes), list(_tasks(files))):
         staging.add(table)
         progress("rows read", len(table), None)
     good, bad = staging.finish()
@@ -76,20 +75,16 @@ def _tasks(files: list[NoteFile]) -> Iterator[list[tuple[int, NoteFile]]]:
     yield task
 
 
-def _read_task(batch: pa.Table, notes: NotesSettings) -> Iterator[pa.Table]:
-    return read_notes(pickle.loads(batch["files"][0].as_py()), notes)
-
-
 def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total: int) -> Iterator[pa.RecordBatch]:
     # One task reads and chunks: a reader of its own would fill the object store faster than chunks are made.
-    tasks = [{"first": first} for first in range(0, total, TASK_NOTES)]
-    for table in _run(partial(_chunk_task, folder=store.folder, chunking=chunking), tasks):
+    chunk_task = partial(_chunk_task, folder=store.folder, chunking=chunking)
+    for table in _run(chunk_task, range(0, total, TASK_NOTES)):
         progress("notes chunked", pc.sum(pc.ends_with(table["chunk_id"], "_0")).as_py(), total)
         yield from table.to_batches()
 
 
-def _chunk_task(batch: pa.Table, folder: Path, chunking: ChunkingSettings) -> Iterator[pa.Table]:
-    notes = Store(folder).notes().scanner(offset=batch["first"][0].as_py(), limit=TASK_NOTES, batch_size=BATCH_ROWS)
+def _chunk_task(first: int, folder: Path, chunking: ChunkingSettings) -> Iterator[pa.Table]:
+    notes = Store(folder).notes().scanner(offset=first, limit=TASK_NOTES, batch_size=BATCH_ROWS)
     for some in notes.to_reader():
         rows: list[dict[str, Any]] = []
         for note in some.to_pylist():
@@ -99,9 +94,13 @@ def _chunk_task(batch: pa.Table, folder: Path, chunking: ChunkingSettings) -> It
         yield pa.Table.from_pylist(rows, schema=CHUNK_SCHEMA)
 
 
-def _run(task: Callable[[pa.Table], Iterator[pa.Table]], inputs: list[dict[str, Any]]) -> Iterator[pa.Table]:
-    """The tables that `task` makes of each input."""
-    items = ray.data.from_items(inputs, override_num_blocks=len(inputs))
-    dataset = items.map_batches(task, batch_size=1, batch_format="pyarrow")
+def _run(task: Callable[[Any], Iterator[pa.Table]], inputs: Sequence[Any]) -> Iterator[pa.Table]:
+    """The tables that a task makes of each of its inputs."""
+
+    def run(batch: pa.Table) -> Iterator[pa.Table]:
+        return task(pickle.loads(batch["input"][0].as_py()))
+
+    items = ray.data.from_items([{"input": pickle.dumps(each)} for each in inputs], override_num_blocks=len(inputs))
+    dataset = items.map_batches(run, batch_size=1, batch_format="pyarrow")
     dataset.context.target_max_block_size = BLOCK_BYTES
     return (table for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow") if len(table))

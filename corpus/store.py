@@ -16,13 +16,8 @@ CHUNKING = "chunking.json"
 
 def vector_schema(dimension: int) -> pa.Schema:
     """One row a chunk: its id, the version of its note and its vector, float32 (dimension,)."""
-    return pa.schema(
-        [
-            pa.field("chunk_id", pa.string(), nullable=False),
-            pa.field("version", pa.int64(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
-        ]
-    )
+    vector = pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)
+    return pa.schema([CHUNK_SCHEMA.field("chunk_id"), CHUNK_SCHEMA.field("version"), vector])
 
 
 class Store:

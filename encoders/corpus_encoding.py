@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 import ray
-import torch
 
 from encoders.encoder import Encoder
 from encoders.workers import WorkerSettings
@@ -29,9 +28,7 @@ def encode_corpus(passages: ray.data.Dataset, encoder: str, workers: WorkerSetti
 
 class _EncodeBatch:
     def __init__(self, encoder: str, use_gpu: bool) -> None:
-        self._encoder = Encoder.load(encoder)
-        if use_gpu:
-            self._encoder.to(torch.device("cuda"))
+        self._encoder = Encoder.load(encoder).to("cuda" if use_gpu else "cpu")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         vectors = self._encoder.encode_passages(batch["text"].to_pylist())

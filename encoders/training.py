@@ -120,7 +120,11 @@ def train(
         }
         progress(metrics)
         if done == steps or done % epoch_steps == 0 or done % (settings.checkpoint_steps or steps) == 0:
-            report(metrics, _save(scratch, encoder, optimizer, done) if rank == 0 else None)
+            if rank == 0:
+                scratch.mkdir(parents=True, exist_ok=True)
+                state = {"weights": encoder.state_dict(), "optimizer": optimizer.state_dict(), "step": done}
+                torch.save(state, scratch / CHECKPOINT)
+            report(metrics, scratch if rank == 0 else None)
     encoder.eval()
 
 
@@ -169,13 +173,6 @@ def _rank_and_world() -> tuple[int, int]:
     if not torch.distributed.is_initialized():
         return 0, 1
     return torch.distributed.get_rank(), torch.distributed.get_world_size()
-
-
-def _save(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer, step: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {"weights": encoder.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-    torch.save(state, folder / CHECKPOINT)
-    return folder
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

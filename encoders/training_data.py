@@ -18,8 +18,8 @@ class TrainingData:
     """The two tables, mapped. Rows are looked up by number."""
 
     def __init__(self, folder: Path) -> None:
-        self._chunks = _map(folder / "chunks.arrow")
-        self._terms = _map(folder / "terms.arrow")
+        maps = (pa.memory_map(str(folder / name)) for name in ("chunks.arrow", "terms.arrow"))
+        self._chunks, self._terms = (pa.ipc.open_file(each).read_all() for each in maps)
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -47,7 +47,3 @@ class TrainingData:
     def term_concepts(self, term: int) -> np.ndarray:
         """Ids of the concepts that the term names, int32 (concepts,)."""
         return self._terms["concepts"][term].values.to_numpy()
-
-
-def _map(path: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
