@@ -97,19 +97,17 @@ def windows(text: str, settings: ChunkingSettings) -> Iterator[tuple[int, int]]:
     """Spans of the windows of a cleaned text. A piece between two spaces may hold no word, or several between tabs."""
     pieces = [match.span() for match in re.finditer("[^ ]+", text)]
     words = [len(text[start:end].split()) for start, end in pieces]
+    spans: list[tuple[int, int]] = []
     first = total = 0
     for i, newly in enumerate(words):
         if total + newly > settings.words and i > first:
-            yield from _strip(text, pieces[first][0], pieces[i - 1][1])
+            spans.append((pieces[first][0], pieces[i - 1][1]))
             while total > settings.overlap or (total + newly > settings.words and total > 0):
                 total -= words[first]
                 first += 1
         total += newly
-    if pieces:
-        yield from _strip(text, pieces[first][0], pieces[-1][1])
-
-
-def _strip(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    window = text[start:end]
-    if window.strip():
-        yield start + len(window) - len(window.lstrip()), start + len(window.rstrip())
+    spans += [(pieces[first][0], pieces[-1][1])] if pieces else []
+    for start, end in spans:
+        window = text[start:end]
+        if window.strip():
+            yield start + len(window) - len(window.lstrip()), start + len(window.rstrip())
