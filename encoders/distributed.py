@@ -72,10 +72,7 @@ def _worker_loop(config: dict[str, Any]) -> None:
     def report(metrics: Metrics, checkpoint: Path | None) -> None:
         ray.train.report(metrics, Checkpoint.from_directory(checkpoint) if checkpoint else None)
 
-    checkpoint = ray.train.get_checkpoint()
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        checkpoint.as_directory() if checkpoint else nullcontext() as folder,
-    ):
+    last = ray.train.get_checkpoint()
+    with tempfile.TemporaryDirectory() as scratch, last.as_directory() if last else nullcontext() as folder:
         resume = Path(folder) if folder else None
         train(encoder, TrainingData(Path(config["data"])), settings, progress, report, Path(scratch), resume)

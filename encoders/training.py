@@ -98,7 +98,8 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
     epoch_steps = steps_per_epoch(len(data), settings.batch_size)
-    steps = min(settings.epochs * epoch_steps, settings.max_steps or settings.epochs * epoch_steps)
+    steps = settings.epochs * epoch_steps
+    steps = min(steps, settings.max_steps or steps)
     begun = time.monotonic()
     for step in range(first, steps):
         torch.manual_seed(hash((settings.seed, step, rank)))
