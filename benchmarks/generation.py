@@ -1,12 +1,12 @@
 """The Ray Data pipeline around vLLM against vLLM's own offline `LLM.chat`: calls per second, and tokens saved.
 
-    python -m benchmarks.generation [--chunks 512] [--rounds 3] [--data ../shared/data]
+    python -m benchmarks.generation [--chunks 512] [--data ../shared/data]
 
 The same tiny random model, engine arguments, prompts (task `entities`, diagnoses, on chunks of the open notes) and
-sampling on both sides: temperature 0, end of text ignored, 128 output tokens. Ray's tokenise stage is tried on and off.
-All engines are started and warmed up first and stay up; then they take turns, one round each, three times over. Prefix
-caching is counted on the paper's calls (a chunk's three types) and on the one call that lists them all. The last line
-is JSON.
+sampling on both sides: temperature 0, end of text ignored, 128 output tokens. Ray's side is a round as jobs run it,
+from calls in files to answers in files with their checkpoint, its tokenise stage tried on and off. All engines are
+started and warmed up first and stay up; then they take turns, three times over. Prefix caching is counted on the
+paper's calls (a chunk's three types) and on the one call that lists them all. The last line is JSON.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -34,7 +35,9 @@ ENGINE: dict[str, Any] = {"dtype": "bfloat16", "enforce_eager": True, "max_num_s
 MAX_MODEL_LEN = 4096
 OUTPUT_TOKENS = 128
 SAMPLING: dict[str, Any] = {"temperature": 0.0, "max_tokens": OUTPUT_TOKENS, "ignore_eos": True}
-WARM_UP = 32
+WARM_UP = 128
+"""As many as engines are given together, so that no batch waits for two turns."""
+TURNS = 3
 
 
 def open_chunks(data: Path, number: int) -> list[tuple[str, str]]:
@@ -47,21 +50,25 @@ def open_chunks(data: Path, number: int) -> list[tuple[str, str]]:
     return chunks[:number]
 
 
+def chat(text: str, turn: int) -> list[dict[str, str]]:
+    """The messages of one call; the turn stands first, so that none finds another's prompts in the prefix cache."""
+    system, user = load_task("entities").messages(text, "diagnosis")
+    return [{**system, "content": f"Turn {turn}. {system['content']}"}, user]
+
+
 def offline(model: str, chunks: list[tuple[str, str]], orders: Any, times: Any) -> None:
     """vLLM by itself."""
     from vllm import LLM, SamplingParams
 
     llm = LLM(model, max_model_len=MAX_MODEL_LEN, enable_prefix_caching=True, **ENGINE)
-    task = load_task("entities")
-    chats: Any = [task.messages(text, "diagnosis") for _, text in chunks]
     sampling = SamplingParams(**SAMPLING)
-    llm.chat(chats[:WARM_UP], sampling, use_tqdm=False)
-    times.put(0.0)
-    while orders.get() is not None:
-        llm.llm_engine.reset_prefix_cache()
+    turn = 0
+    while turn is not None:
+        chats: Any = [chat(text, turn) for _, text in chunks[: None if turn else WARM_UP]]
         begun = time.perf_counter()
         llm.chat(chats, sampling, use_tqdm=False)
         times.put(time.perf_counter() - begun)
+        turn = orders.get()
     times.put({name: _cached(llm, name, chunks) for name in ("entities", "entities_json")})
 
 
@@ -77,51 +84,60 @@ def _cached(llm: Any, name: str, chunks: list[tuple[str, str]]) -> dict[str, int
     return {"calls": len(chats), "prompt": prompt, "cached": sum(answer.num_cached_tokens or 0 for answer in answers)}
 
 
-def pipeline(tokenise: bool, model: str, calls: Path, gates: Path, number: int, orders: Any, times: Any) -> None:
-    """Ray Data around vLLM. One run of it takes all rounds: a row waits until its round's gate is there."""
-    import ray
-
-    from datagen.engines.vllm import VllmSettings, vllm_answers, vllm_processor
-    from datagen.generation.rounds import ROWS_AT_ONCE
+def pipeline(tokenise: bool, model: str, folder: Path, chunks: list[tuple[str, str]], orders: Any, times: Any) -> None:
+    """A round of generation, checkpoint and answer files included. One run takes all the turns: a row waits for its."""
+    from datagen.engines import vllm
+    from datagen.generation.rounds import Engine, Round
     from ray_jobs.job import ray_session
 
-    settings = VllmSettings(model=model, device="cpu", max_model_len=MAX_MODEL_LEN, arguments=ENGINE)
-    task = load_task("entities")
+    settings = vllm.VllmSettings(model=model, device="cpu", max_model_len=MAX_MODEL_LEN, arguments=ENGINE)
 
     def request(row: dict[str, Any]) -> dict[str, Any]:
-        gate = gates / row["query_id"]
-        while not gate.exists():
+        while not (folder / row["query_id"]).exists():
             time.sleep(0.005)
-        return {"messages": task.messages(row["text"], row["variant"]), "sampling_params": SAMPLING}
+        return {"messages": chat(row["text"], int(row["query_id"])), "sampling_params": SAMPLING}
+
+    def ask(calls: Any) -> Any:
+        completed = vllm.vllm_processor(settings, request, tokenise)(calls)
+        return vllm.vllm_answers(completed, load_task("entities"), settings)
 
     with ray_session():
-        rows = ray.data.read_parquet(str(calls)).repartition(target_num_rows_per_block=ROWS_AT_ONCE)
-        completed = vllm_processor(settings, request, tokenise)(rows)
-        answers = vllm_answers(completed, task, settings)
-        begun, came, wanted = 0.0, 0, WARM_UP
-        (gates / "0").touch()
-        for batch in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
-            came += len(batch)
-            if came == wanted:
-                times.put(time.perf_counter() - begun)
-                if (turn := orders.get()) is None:
-                    break
-                came, wanted, begun = 0, number, time.perf_counter()
-                (gates / str(turn)).touch()
+        asking = Round(folder / "round")
+        engine = Engine(ask, vllm.CALLS_AT_ONCE, int)
+        total = asking.prepare(partial(write_calls, chunks))
+        counted: set[Path] = set()
+        written, wanted, turn = 0, 0, 0
+        worker = threading.Thread(target=asking.answer, args=(engine, "bench", lambda *_: None))
+        worker.start()
+        while turn is not None:
+            wanted += len(chunks) if turn else WARM_UP
+            begun = time.perf_counter()
+            (folder / str(turn)).touch()
+            while written < wanted:
+                time.sleep(0.005)
+                new = set((folder / "round" / "done").glob("*[0-9].parquet")) - counted
+                counted |= new
+                written += sum(pq.read_metadata(file).num_rows for file in new)
+            times.put(time.perf_counter() - begun)
+            turn = orders.get()
+        assert written == total
+        worker.join()
 
 
-def write_calls(chunks: list[tuple[str, str]], rounds: int, folder: Path) -> None:
-    """A file a round, the round's number in `query_id`; round 0 is the warm-up."""
+def write_calls(chunks: list[tuple[str, str]], folder: Path) -> None:
+    """A file a turn, its number in `query_id`; turn 0 is the warm-up."""
     rows = [row for row in chunk_calls(load_task("entities"), chunks) if row["variant"] == "diagnosis"]
-    for turn in range(rounds + 1):
-        own = [{**row, "query_id": str(turn)} for row in (rows if turn else rows[:WARM_UP])]
+    for turn in range(TURNS + 1):
+        own = [
+            {**row, "query_id": str(turn), "call_id": f"{turn}:{row['call_id']}"}
+            for row in rows[: None if turn else WARM_UP]
+        ]
         pq.write_table(pa.Table.from_pylist(own, schema=CALL_SCHEMA), folder / f"{turn}.parquet")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunks", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
     os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_LOGGING_LEVEL="ERROR")
@@ -130,12 +146,10 @@ def main() -> None:
         root = Path(temporary)
         model = str(write_tiny_llama(root / "model"))
         chunks = open_chunks(arguments.data, arguments.chunks)
-        (calls := root / "calls").mkdir()
-        write_calls(chunks, arguments.rounds, calls)
         sides: dict[str, Callable[..., None]] = {"vllm": partial(offline, model, chunks)}
         for name, tokenise in (("tokenise_on", True), ("tokenise_off", False)):
-            (gates := root / name).mkdir()
-            sides[name] = partial(pipeline, tokenise, model, calls, gates, len(chunks))
+            (folder := root / name).mkdir()
+            sides[name] = partial(pipeline, tokenise, model, folder, chunks)
         queues = {name: (spawn.Queue(), spawn.Queue()) for name in sides}
         # Not daemons: engines have processes of their own.
         running = [spawn.Process(target=side, args=queues[name]) for name, side in sides.items()]
@@ -143,7 +157,7 @@ def main() -> None:
             process.start()
             times.get()
         seconds: dict[str, list[float]] = {name: [] for name in sides}
-        for turn in range(1, arguments.rounds + 1):
+        for turn in range(1, TURNS + 1):
             for name, (orders, times) in queues.items():
                 orders.put(turn)
                 seconds[name].append(times.get())

@@ -43,8 +43,9 @@ class Guard:
     their concepts and for narrower ones, and every term that holds one of these as words of its own.
     """
 
-    def __init__(self, settings: GuardSettings, graph: BuiltGraph) -> None:
-        self.terms = _names_of(frozenset(map(normalise, _lines(settings.terms))), graph)
+    def __init__(self, settings: GuardSettings, graph: BuiltGraph | None) -> None:
+        """Without a graph no term is held out: for what reads notes and makes no entities."""
+        self.terms = _names_of(frozenset(map(normalise, _lines(settings.terms))), graph) if graph else frozenset()
         self._patients = frozenset(_lines(settings.patients))
         self._benchmark = BenchmarkTexts(settings.benchmark, settings.overlap) if settings.benchmark else None
         self._ids = frozenset(_lines(settings.ids)).union(self._benchmark.note_ids if self._benchmark else ())

@@ -1,6 +1,7 @@
 """Notes of the store to a file of training records, on Ray Data. What makes a record of a chunk is given."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
@@ -10,20 +11,19 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import xxhash
-from pydantic import TypeAdapter
 
 from corpus.chunking import ChunkingSettings
 from corpus.store import Store
 from datagen.annotators.base import Annotator
-from datagen.annotators.choice import AnnotatorSettings, LlmSettings, make_annotator
-from datagen.generation.answer_files import ANSWERS
-from datagen.generation.asking import Generation, Place, ask, note_calls
+from datagen.annotators.llm import LlmAnnotator
+from datagen.annotators.rules import RuleAnnotator
+from datagen.generation.answer_files import ANSWERS, ERRORS
+from datagen.generation.asking import read_usage
 from datagen.graph.artefact import BuiltGraph
 from datagen.guard import Guard
 from datagen.records import stage2_record
 from datagen.report import write_report
 from datagen.stage1 import Stage1, Stage1Settings
-from datagen.tasks import load_task
 from datagen.training_notes import NOTES_AT_ONCE, TrainingNote, read_notes, training_notes
 
 RECORDS_FILE = "records.jsonl"
@@ -47,25 +47,17 @@ def match_entities(
 
 
 def generate_entities(
-    store: Store, graph: Path, annotator: AnnotatorSettings, guard: Guard, place: Place, progress: Progress
+    store: Store, graph: Path, answers: Path | None, guard: Guard, folder: Path, progress: Progress
 ) -> dict[str, int]:
-    """Stage 2: records of what the annotator finds stated or implied in each chunk. Counts as `write_records`.
+    """Stage 2: records of what is stated or implied in each chunk. Counts as `write_records`.
 
-    A language model is asked first, in the place's scratch folder; its answers and errors stand beside the records.
+    By a folder of a language model's `answers`, whose error table comes along, or else by the rules.
     """
-    asked: Generation | None = None
-    if isinstance(annotator, LlmSettings):
-        task = load_task(annotator.task)
-        calls = note_calls(store, task, annotator.votes, guard, place.earlier)
-        asked = ask(task, annotator, calls, place, progress)
-    make = partial(
-        _annotate,
-        graph=graph,
-        annotator=annotator.model_dump_json(),
-        answers=place.folder / ANSWERS,
-        excluded_terms=guard.terms,
-    )
-    return write_records(store, make, guard, graph, place.folder, progress, "notes annotated", asked)
+    if answers:
+        shutil.copy(answers / ERRORS, folder)
+    make = partial(_annotate, graph=graph, answers=answers, excluded_terms=guard.terms)
+    asked = read_usage(answers) if answers else None
+    return write_records(store, make, guard, graph, folder, progress, "notes annotated", asked)
 
 
 def write_records(
@@ -76,9 +68,9 @@ def write_records(
     folder: Path,
     progress: Progress,
     doing: str,
-    asked: Generation | None = None,
+    asked: tuple[dict[str, int], dict[str, Any]] | None = None,
 ) -> dict[str, int]:
-    """Write `records.jsonl` and its report into `folder`.
+    """Write `records.jsonl` and its report into `folder`; `asked` are counts and usage of a model that was asked.
 
     The counts of notes, chunks, records and entities, and of notes left out by rule.
     Raises ValueError when no chunk gives a record.
@@ -99,10 +91,9 @@ def write_records(
             f"none of {counts['chunks']} chunks of {store.folder} gave a training record (notes left out by the guard: "
             f"{left_out or 'none'}); does the knowledge graph fit the language and the field of the notes?"
         )
-    result = {"notes": total, **(asked.counts if asked else {}), **counts}
-    write_report(
-        folder / RECORDS_FILE, result, _built(graph), folder, {**asked.tokens, **asked.cost} if asked else None
-    )
+    of_calls, usage = asked or ({}, {})
+    result = {"notes": total, **of_calls, **counts}
+    write_report(folder / RECORDS_FILE, result, _built(graph), folder, usage)
     return result
 
 
@@ -145,20 +136,18 @@ def _annotate(
     notes: list[TrainingNote],
     counts: Counter[str],
     graph: Path,
-    annotator: str,
-    answers: Path,
+    answers: Path | None,
     excluded_terms: frozenset[str],
 ) -> Iterator[Record | None]:
-    reader = _annotator(annotator, graph, answers)
+    annotator = _annotator(graph, answers)
     chunks = (chunk for note in notes for chunk in note.chunks())
-    for (chunk_id, text), found in zip(chunks, reader.findings(notes, counts), strict=True):
-        yield stage2_record(chunk_id, text, found, _built(graph), reader.provenance, excluded_terms)
+    for (chunk_id, text), found in zip(chunks, annotator.findings(notes, counts), strict=True):
+        yield stage2_record(chunk_id, text, found, _built(graph), annotator.provenance, excluded_terms)
 
 
 @lru_cache(maxsize=1)
-def _annotator(settings: str, graph: Path, answers: Path) -> Annotator:
-    read: TypeAdapter[AnnotatorSettings] = TypeAdapter(AnnotatorSettings)
-    return make_annotator(read.validate_json(settings), _built(graph), answers)
+def _annotator(graph: Path, answers: Path | None) -> Annotator:
+    return LlmAnnotator(answers / ANSWERS, _built(graph)) if answers else RuleAnnotator()
 
 
 @lru_cache(maxsize=1)

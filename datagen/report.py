@@ -22,34 +22,35 @@ SHORT = 3
 COMMON_SHARE = 0.05
 
 
-def write_report(
-    records: Path, counts: dict[str, int], graph: BuiltGraph, folder: Path, generation: dict[str, Any] | None = None
-) -> None:
+def write_report(records: Path, counts: dict[str, int], graph: BuiltGraph, folder: Path, usage: dict[str, Any]) -> None:
     """Read a file of training records and write its report into `folder`.
 
-    `counts` are those of the job, `generation` the tokens and cost of a language model that was asked. Samples are the
+    `counts` are those of the job, `usage` what a language model took where one was asked. Samples are the
     records whose hashed ids are smallest, so that the same records give the same report whatever their order.
     """
-    asked = {"generation": {**(generation or {}), **_shares(counts)}}
-    _write(asked | summarise(records, counts, graph), folder)
+    _write(summarise(records, counts, graph) | {"language_model": usage | _shares(counts)}, folder)
 
 
 def write_answers_report(
-    report: dict[str, Any], task: str, samples: dict[str, list[Any]], texts: dict[str, str], folder: Path
+    counts: dict[str, int],
+    usage: dict[str, Any],
+    task: str,
+    samples: dict[str, list[Any]],
+    texts: dict[str, str],
+    folder: Path,
 ) -> None:
-    """Write the report of a language model's task: `counts` and `generation` of `report`, and samples by chunk id."""
-    report["generation"] |= _shares(report["counts"])
-    report["samples"] = [
+    """Write the report of a language model's task, with samples of its items by chunk id."""
+    shown = [
         {
             "idx": idx,
             "pieces": [{"text": texts.get(idx, ""), "is_entity": False}],
             "entities": {
-                task: [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in items]
+                task: [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in of]
             },
         }
-        for idx, items in samples.items()
+        for idx, of in samples.items()
     ]
-    _write(report, folder)
+    _write({"counts": counts, "language_model": usage | _shares(counts), "samples": shown}, folder)
 
 
 def _write(report: dict[str, Any], folder: Path) -> None:

@@ -18,7 +18,6 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 
 from datagen.engines.base import EngineDown
 from encoders.spec import BUNDLED
-from ray_jobs.worker_logs import set_up_worker
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -123,8 +122,7 @@ def ray_session() -> Iterator[None]:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     cpus = max(LOCAL_LOGICAL_CPUS, os.cpu_count() or 1)
     local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": True}
-    workers = {"worker_process_setup_hook": set_up_worker}
-    ray.init(address=address, logging_level=logging.ERROR, runtime_env=workers, **local)
+    ray.init(address=address, logging_level=logging.ERROR, **local)
     # Jobs print their own progress and errors; Ray Data's may quote a row.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -178,5 +176,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _stop(reason: object, code: int) -> None:
+    # Ray Data adds to a worker's exception how to have it retried.
+    reason = str(reason).partition("\nFailed to apply UDF")[0]
     print(f"error: {_one_line(Exception(reason))}", file=sys.stderr)
     sys.exit(code)

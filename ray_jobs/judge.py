@@ -1,25 +1,33 @@
 """A benchmark from a site's own notes: a language model grades pooled (query, chunk) pairs, as CliniQ was built."""
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import lance
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 from pydantic import Field
 
 from corpus.store import Store
-from datagen.generation.answer_files import ANSWERS, failed_calls
-from datagen.generation.asking import Place, ask
+from datagen.generation.answer_files import ANSWERS, ERRORS, failed_calls
+from datagen.generation.asking import read_usage
 from datagen.generation.calls import CALL_SCHEMA, pair_calls
+from datagen.generation.rounds import WriteCalls
 from datagen.generation.settings import AskSettings
+from datagen.report import SAMPLES, write_answers_report
 from datagen.tasks import load_task
 from evaluation.benchmark import Benchmark, read_queries
 from evaluation.building import Judged, pool, unjudged, write_benchmark
+from ray_jobs.answers import run_ask_step
 from ray_jobs.job import Folder, main, require
-from ray_jobs.progress import Progress
-from ray_jobs.steps import Step, run_step
+from ray_jobs.steps import run_step
+
+MOST_CHUNKS = 200_000
+"""All of them are scored for every query, in memory."""
 
 
 class JudgeSettings(AskSettings):
@@ -36,35 +44,56 @@ class JudgeSettings(AskSettings):
 
 
 def run(settings: JudgeSettings) -> None:
+    """Raises ValueError for a store of more chunks than can be ranked in memory."""
     require(store__path=settings.store.path, queries__path=settings.queries.path)
-    asking = AskSettings.model_validate({name: getattr(settings, name) for name in AskSettings.model_fields})
-    encoders = {encoder for name in settings.pool if (encoder := name.partition(":")[2])}
-    run_step(
-        "judge",
-        settings.output.path,
-        {"asking": asking.identity(), "pool": settings.pool, "depth": settings.depth},
-        {"store": settings.store.path, "queries": settings.queries.path, **{name: name for name in encoders}},
-        lambda step: _judge(settings, asking, step),
-        mend=settings.only_errors,
-    )
+    store, output = Store(settings.store.path), settings.output.path
+    if (chunks := store.chunks().count_rows()) > MOST_CHUNKS:
+        raise ValueError(
+            f"{store.folder}: {chunks:,} chunks, more than the {MOST_CHUNKS:,} that are ranked for a benchmark; "
+            "prepare a store of some thousand notes"
+        )
+    named: dict[str, Path | str] = {"store": store.folder, "queries": settings.queries.path}
+    named |= {encoder: encoder for each in settings.pool if (encoder := each.partition(":")[2])}
+
+    def calls(earlier: Path | None) -> WriteCalls:
+        return partial(_write_calls, settings, failed_calls(earlier / ANSWERS) if earlier else None)
+
+    own = {"pool": settings.pool, "depth": settings.depth}
+    answers = run_ask_step(output, "judge", settings, own, named, calls, settings.only_errors)
+    run_step("judge", output, own, {**named, "answers": answers}, lambda step: _build(settings, answers, step.folder))
 
 
-def _judge(settings: JudgeSettings, asking: AskSettings, step: Step) -> dict[str, int]:
-    chunks = Store(settings.store.path).chunks().to_table(columns=["chunk_id", "text", "note_id", "patient_id"])
-    rows = chunks.to_pylist()
+def _read(settings: JudgeSettings) -> tuple[Benchmark, list[str]]:
+    """The benchmark without judgements, and the patients of its chunks."""
+    columns = ["chunk_id", "text", "note_id", "patient_id"]
+    rows = Store(settings.store.path).chunks().to_table(columns=columns).to_pylist()
     benchmark = unjudged(settings.output.path.name, rows, read_queries(settings.queries.path))
-    task, place = load_task("judge"), Place(*step)
+    return benchmark, [row["patient_id"] for row in rows]
 
-    def write_calls(folder: Path) -> None:
-        calls = pair_calls(task, _pairs(benchmark, settings))
-        if place.earlier:
-            failed = failed_calls(place.earlier / ANSWERS)
-            calls = (call for call in calls if call["call_id"] in failed)
-        pq.write_table(pa.Table.from_pylist(list(calls), schema=CALL_SCHEMA), folder / "calls.parquet")
 
-    asked = ask(task, asking, write_calls, place, Progress())
-    write_benchmark(step.folder, benchmark, [row["patient_id"] for row in rows], _judged(step.folder, benchmark))
-    return {"queries": len(benchmark.query_ids), "chunks": len(rows), **asked.counts}
+def _write_calls(settings: JudgeSettings, only: frozenset[str] | None, folder: Path) -> None:
+    calls = pair_calls(load_task("judge"), _pairs(_read(settings)[0], settings))
+    wanted = [call for call in calls if only is None or call["call_id"] in only]
+    pq.write_table(pa.Table.from_pylist(wanted, schema=CALL_SCHEMA), folder / "calls.parquet")
+
+
+def _build(settings: JudgeSettings, answers: Path, folder: Path) -> dict[str, int]:
+    benchmark, patients = _read(settings)
+    texts = dict(zip(benchmark.chunk_ids, benchmark.chunk_texts, strict=True))
+    judged = list(_judged(answers, texts))
+    write_benchmark(folder, benchmark, patients, judged)
+    shutil.copy(answers / ERRORS, folder)
+    asked, usage = read_usage(answers)
+    counts = {"queries": len(benchmark.query_ids), "chunks": len(texts), **asked}
+    counts |= {f"grade_{grade}": sum(each.grade == grade for each in judged) for grade in range(3)}
+    counts["evidence_not_found"] = sum(each.grade > 0 and not each.evidence for each in judged)
+    queries = dict(zip(benchmark.query_ids, benchmark.query_texts, strict=True))
+    samples = {
+        each.chunk_id: [{"query": queries[each.query_id], **each._asdict()}]
+        for each in sorted(judged, key=lambda each: xxhash.xxh32_intdigest(each.chunk_id.encode()))[:SAMPLES]
+    }
+    write_answers_report(counts, usage, "judge", samples, texts, folder)
+    return counts
 
 
 def _pairs(benchmark: Benchmark, settings: JudgeSettings) -> Iterator[tuple[str, str, str, str]]:
@@ -77,12 +106,11 @@ def _pairs(benchmark: Benchmark, settings: JudgeSettings) -> Iterator[tuple[str,
         )
 
 
-def _judged(folder: Path, benchmark: Benchmark) -> Iterator[Judged]:
+def _judged(answers: Path, texts: Mapping[str, str]) -> Iterator[Judged]:
     """The grades, by query and chunk; evidence that does not stand in the chunk is left out."""
-    texts = dict(zip(benchmark.chunk_ids, benchmark.chunk_texts, strict=True))
     columns = ["query_id", "chunk_id", "items"]
-    answers = lance.dataset(folder / ANSWERS).to_table(columns=columns, filter="status = 'ok'")
-    for row in answers.sort_by([("query_id", "ascending"), ("chunk_id", "ascending")]).to_pylist():
+    table = lance.dataset(answers / ANSWERS).to_table(columns=columns, filter="status = 'ok'")
+    for row in table.sort_by([("query_id", "ascending"), ("chunk_id", "ascending")]).to_pylist():
         (item,) = json.loads(row["items"])
         evidence = item["evidence"] if item["evidence"].lower() in texts[row["chunk_id"]].lower() else ""
         yield Judged(row["query_id"], row["chunk_id"], item["grade"], item["match_type"] or "", evidence)

@@ -18,7 +18,7 @@ def run(settings: MatchEntitiesSettings) -> None:
         settings,
         {"stage1": stage1.model_dump(exclude={"abbreviations": {"mined"}})},
         {"abbreviations.mined": mined} if (mined := stage1.abbreviations.mined) else {},
-        lambda store, graph, guard, step: match_entities(store, graph, stage1, guard, step.folder, Progress()),
+        lambda store, graph, guard, folder: match_entities(store, graph, stage1, guard, folder, Progress()),
     )
 
 

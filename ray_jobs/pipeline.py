@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from corpus.chunking import ChunkingSettings
 from corpus.settings import NotesSettings
-from datagen.annotators.choice import AnnotatorSettings, RuleSettings
+from datagen.annotators.settings import AnnotatorSettings, RuleSettings
 from datagen.graph.settings import GraphSettings
 from datagen.guard import GuardSettings
 from datagen.hospital.settings import HospitalSettings

@@ -19,8 +19,8 @@ from ray_jobs.steps import Step, package_data, run_step
 MERGE_REPORT = "merge.json"
 """Beside the built graph: what was joined, what was refused, samples of both."""
 
-WriteRecords = Callable[[Store, Path, Guard, Step], dict[str, int]]
-"""Takes the store, the built graph, the guard and where to work; gives the counts."""
+WriteRecords = Callable[[Store, Path, Guard, Path], dict[str, int]]
+"""Takes the store, the built graph, the guard and the folder to write to; gives the counts."""
 
 
 class RecordJobSettings(BaseModel):
@@ -34,21 +34,22 @@ class RecordJobSettings(BaseModel):
     output: Folder
 
 
+def require_inputs(settings: RecordJobSettings) -> None:
+    """Raises FileNotFoundError naming the setting and the path of an input that is not there."""
+    named = {key.replace(".", "__"): path for key, path in settings.guard.files().items()}
+    sources = {f"graph__sources__{i}__path": source.path for i, source in enumerate(settings.graph.sources)}
+    require(store__path=settings.store.path, **named, **sources)
+
+
 def run_record_step(
-    name: str,
-    settings: RecordJobSettings,
-    own: dict[str, Any],
-    files: dict[str, Path],
-    write: WriteRecords,
-    mend: bool = False,
+    name: str, settings: RecordJobSettings, own: dict[str, Any], files: dict[str, Path], write: WriteRecords
 ) -> None:
-    """Build the graph unless it is up to date, then write the records; `mend`: see `run_step`.
+    """Build the graph unless it is up to date, then write the records.
 
     `own` are the job's further settings that change the records, `files` what it reads beside store and graph.
     """
-    named = {key.replace(".", "__"): path for key, path in {**settings.guard.files(), **files}.items()}
-    sources = {f"graph__sources__{i}__path": source.path for i, source in enumerate(settings.graph.sources)}
-    require(store__path=settings.store.path, **named, **sources)
+    require_inputs(settings)
+    require(**{key.replace(".", "__"): path for key, path in files.items()})
     graph = _built_graph(settings)
     run_step(
         name,
@@ -61,8 +62,9 @@ def run_record_step(
             **settings.guard.files(),
             **files,
         },
-        lambda step: write(Store(settings.store.path), graph, Guard(settings.guard, BuiltGraph.open(graph)), step),
-        mend,
+        lambda step: write(
+            Store(settings.store.path), graph, Guard(settings.guard, BuiltGraph.open(graph)), step.folder
+        ),
     )
 
 

@@ -55,31 +55,37 @@ def run_step(
         }
     )
     aside = output.with_name(f"{output.name}.unfinished")
-    scratch = output.with_name(f"{output.name}.scratch-{fingerprint}")
     if (read_manifest(aside) or {}).get("fingerprint") == fingerprint:
         _replace(aside, output)  # An earlier run was ended between its last write and the renaming.
     manifest = read_manifest(output)
+    mended = (manifest or {}).get("mended", 0) + mend
+    # A mended output is another one to mend: what was done for the one before must not be taken for it.
+    scratch = output.with_name(f"{output.name}.scratch-{fingerprint}" + (f"-{mended}" if mend else ""))
     finished = manifest is not None and manifest.get("fingerprint") == fingerprint
     if mend and not finished:
         raise ValueError(f"{output}: not the finished result of these settings and inputs; run the job without mending")
     if manifest and finished and not mend:
         print(f"{name}: already done, in {output}", flush=True)
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)
         return manifest["result"]
     print(f"{name}: started", flush=True)
     begun = time.monotonic()
-    for stale in [aside, *output.parent.glob(f"{output.name}.scratch-*")]:
+    for stale in [
+        aside,
+        *output.parent.glob(f"{output.name}.scratch-*"),
+        *output.parent.glob(f"{output.name}.removed*"),
+    ]:
         if stale != scratch:
             shutil.rmtree(stale, ignore_errors=True)
     aside.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
     result = work(Step(aside, scratch, output if mend else None))
-    manifest = {"step": name, "fingerprint": fingerprint, "result": result}
+    manifest = {"step": name, "fingerprint": fingerprint, "mended": mended, "result": result}
     whole = aside / f"{MANIFEST}.new"
     whole.write_text(json.dumps(manifest, indent=2) + "\n")
     whole.replace(aside / MANIFEST)
     _replace(aside, output)
-    shutil.rmtree(scratch)
+    _remove(scratch)
     print(f"{name}: {_counts(result)} in {time.monotonic() - begun:.0f} s, written to {output}", flush=True)
     return result
 
@@ -99,8 +105,9 @@ def input_fingerprint(source: Path | str) -> str:
         if isinstance(source, str):
             return source
         raise FileNotFoundError(f"{path}: not there; run the job that writes it first")
-    if own := (read_manifest(path) or {}).get("fingerprint"):
-        return own
+    manifest = read_manifest(path) or {}
+    if own := manifest.get("fingerprint"):
+        return f"{own}-{mended}" if (mended := manifest.get("mended")) else own
     found = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in found])
 
@@ -119,6 +126,15 @@ def absolute(path: Path) -> Path:
     if not path.is_absolute() and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         raise ValueError(f"{path}: under `ray job submit` name an absolute output path that every node shares")
     return path.resolve()
+
+
+def _remove(folder: Path) -> None:
+    """By another name first: a folder that is removed takes a while, and half of one must not look like scratch."""
+    if folder.exists():
+        removed = folder.with_name(f"{folder.name.replace('.scratch-', '.removed-')}")
+        shutil.rmtree(removed, ignore_errors=True)
+        folder.rename(removed)
+        shutil.rmtree(removed)
 
 
 def _replace(aside: Path, output: Path) -> None:

@@ -1,1 +1,1 @@
-"""Annotators: one leaf an engine that reads passages; `choice` makes the one that settings name."""
+"""Annotators: one leaf an engine that reads passages."""

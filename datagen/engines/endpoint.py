@@ -5,7 +5,8 @@ import logging
 import os
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from time import time
+from math import inf
+from time import monotonic, time
 from typing import Any, Literal
 
 from openai import APIError, APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, omit
@@ -17,6 +18,10 @@ from datagen.engines.base import CallFailed, Completion, EngineDown, Reason, Req
 LONGEST_WAIT_S = 120
 """As long as this openai waits where a server's Retry-After asks for it; asked for more, it does not try again."""
 FEWEST_LOST = 20
+PATIENCE_S = 900
+"""An endpoint that has answered before may be away for as long: a server starts again, a rate limit passes."""
+PAUSE_S = 10
+"""Between calls to one that is away, so that it does not cost every call its tries."""
 NO_ANSWER: tuple[Reason, ...] = ("timeout", "rate_limited", "unreachable", "server_error")
 """Failures that tell of the endpoint rather than of the request."""
 MISCONFIGURED = {
@@ -89,13 +94,14 @@ class Endpoint:
         # The client's own timeout starts anew with every byte: a server that drips would hold a call for ever.
         self._deadline_s = settings.tries * (settings.timeout_s + LONGEST_WAIT_S)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._lost = 0
+        self._lost, self._answered_at = 0, -inf
 
     async def complete(self, request: Request) -> Completion:
         """The model's answer.
 
         Raises CallFailed where this request got none, after `tries`; EngineDown where none will: a wrong key, path or
-        model, a Retry-After beyond LONGEST_WAIT_S, or no answer in the last 2 x `concurrency` (at least 20) calls.
+        model, a Retry-After beyond LONGEST_WAIT_S, or no answer in the last 2 x `concurrency` (at least 20) calls, nor
+        for PATIENCE_S where there was one before.
         """
         async with self._slots:
             try:
@@ -108,9 +114,12 @@ class Endpoint:
                         response_format=omit if request.schema is None else _follow(request.schema),
                     )
             except (APIError, TimeoutError) as error:
-                raise self._failure(error) from None
+                failure = self._failure(error)
+                if isinstance(failure, CallFailed) and self._seems_away():
+                    await asyncio.sleep(PAUSE_S)
+                raise failure from None
             completion = _read(response.http_response.content)
-            self._lost = 0
+            self._lost, self._answered_at = 0, monotonic()
             return completion
 
     async def close(self) -> None:
@@ -132,12 +141,15 @@ class Endpoint:
             reason = "timeout" if isinstance(error, TimeoutError | APITimeoutError) else "unreachable"
         if reason in NO_ANSWER:
             self._lost += 1
-            if self._lost >= max(FEWEST_LOST, 2 * self._settings.concurrency):
+            if self._seems_away() and monotonic() - self._answered_at > PATIENCE_S:
                 return EngineDown(
                     f"{url}: {self._lost} calls lost since its last answer, the latest {reason}; check that it runs "
                     "or lower `concurrency`, then run the same command again"
                 )
         return CallFailed(reason)
+
+    def _seems_away(self) -> bool:
+        return self._lost >= max(FEWEST_LOST, 2 * self._settings.concurrency)
 
 
 def _reason(error: APIStatusError) -> Reason:

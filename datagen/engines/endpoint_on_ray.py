@@ -11,7 +11,8 @@ from datagen.engines.endpoint import Endpoint, EndpointSettings
 from datagen.generation.answers import answer_row, to_table
 from datagen.tasks.base import Task
 
-BATCHES_AT_ONCE = 8
+CALLS_AT_ONCE = 32
+"""Written together: the slowest holds back the others."""
 
 
 def ask_endpoint(calls: Dataset, task: Task, settings: EndpointSettings, temperature: float) -> Dataset:
@@ -19,8 +20,7 @@ def ask_endpoint(calls: Dataset, task: Task, settings: EndpointSettings, tempera
     return calls.map_batches(
         _EndpointCalls,
         fn_constructor_kwargs={"task": task, "settings": settings, "temperature": temperature},
-        compute=ActorPoolStrategy(size=1),
-        ray_remote_args_fn=lambda: {"max_concurrency": BATCHES_AT_ONCE},
+        compute=ActorPoolStrategy(size=1, max_concurrent_calls_per_actor=2 + settings.concurrency // CALLS_AT_ONCE),
         batch_format="pyarrow",
         batch_size=None,
         num_cpus=0.5,

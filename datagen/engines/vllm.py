@@ -23,6 +23,8 @@ ENGINE_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore",
 }
+REFUSALS = ("ValueError", "VLLMValidationError")
+"""What vLLM raises for a prompt that it will not take, mostly one that is too long."""
 STAGE_CPUS = 0.1
 """The stages around an engine take turns with it; a whole CPU for each would keep a small machine from starting."""
 
@@ -82,6 +84,8 @@ def vllm_processor(
         raise EngineDown("engine.kind vllm: vLLM is not installed on this machine; install the extra `gpu`")
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
+    from datagen.engines.quiet_vllm import QuietEngine
+
     on_cpu = {"bundles": [{"CPU": 4 * STAGE_CPUS}]} if settings.device == "cpu" else None
     config = vLLMEngineProcessorConfig(
         model_source=settings.model,
@@ -95,7 +99,8 @@ def vllm_processor(
         },
         batch_size=CALLS_AT_ONCE,
         max_concurrent_batches=BATCHES_AT_ONCE,
-        concurrency=_engines(settings),
+        # A pool that grows would wait for each engine to load before it asks for the next.
+        concurrency=(_engines(settings), _engines(settings)),
         accelerator_type=settings.accelerator_type,
         should_continue_on_error=True,
         runtime_env={"env_vars": ENGINE_ENVIRONMENT},
@@ -105,7 +110,9 @@ def vllm_processor(
         placement_group_config=on_cpu,
     )
     stage = {"num_cpus": STAGE_CPUS}
-    return build_processor(config, request, preprocess_map_kwargs=stage, postprocess_map_kwargs=stage)
+    processor = build_processor(config, request, preprocess_map_kwargs=stage, postprocess_map_kwargs=stage)
+    processor.get_stage_by_name("vLLMEngineStage").fn = QuietEngine
+    return processor
 
 
 def gpus_of(settings: VllmSettings) -> int:
@@ -138,8 +145,8 @@ def _answers(completed: pa.Table, task: Task, max_model_len: int) -> pa.Table:
 
 
 def _outcome(row: dict[str, Any], max_tokens: int, max_model_len: int) -> Completion | str:
-    if row["__inference_error__"]:
-        return "refused_request"  # vLLM's own words may quote the prompt
+    if error := row["__inference_error__"]:  # whose words may quote the prompt
+        return "refused_request" if error.startswith(REFUSALS) else "server_error"
     prompt, output = row["num_input_tokens"], row["num_generated_tokens"]
     is_truncated = output >= max_tokens or prompt + output >= max_model_len
     return Completion(row["generated_text"], is_truncated, prompt, output, 0)

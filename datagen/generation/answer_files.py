@@ -29,7 +29,8 @@ def write_answers(rounds: Sequence[Round], folder: Path, earlier: Path | None = 
     def counted() -> Iterator[pa.RecordBatch]:
         if earlier:
             for batch in lance.dataset(earlier).to_batches(filter="status = 'ok'"):
-                counts.update(calls=len(batch), answered=len(batch))
+                truncated = batch["is_truncated"].true_count
+                counts.update(calls=len(batch), answered=len(batch), truncated=truncated)
                 yield batch
         for tries, batch in settled(rounds):
             failed = batch.filter(pc.equal(batch["status"], "error"))

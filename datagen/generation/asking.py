@@ -1,16 +1,18 @@
-"""Asking a model about the chunks of a store: calls, rounds, answers and errors, tokens and cost."""
+"""Asking a model about the chunks of a store: `answers.lance`, `errors.jsonl` and `usage.json` in one folder."""
 
+import json
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
-from operator import mul
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pyarrow as pa
+import xxhash
 
 from corpus.chunking import ChunkingSettings
 from corpus.store import Store
-from datagen.engines.vllm import VllmSettings, gpus_of
+from datagen.engines.vllm import VllmSettings
 from datagen.generation.answer_files import ANSWERS, failed_calls, tokens, write_answers
 from datagen.generation.calls import CALL_SCHEMA, chunk_calls
 from datagen.generation.rounds import Progress, Round, WriteCalls, ask_in_rounds
@@ -19,40 +21,40 @@ from datagen.guard import Guard
 from datagen.tasks.base import Task
 from datagen.training_notes import NOTES_AT_ONCE, read_notes, training_notes
 
-
-class Place(NamedTuple):
-    """Where a job works."""
-
-    folder: Path
-    """Becomes the output."""
-    scratch: Path
-    """Outlives an interruption."""
-    earlier: Path | None = None
-    """The finished output whose failed calls alone are asked again."""
+USAGE = "usage.json"
 
 
-class Generation(NamedTuple):
-    """What asking took."""
+def ask(
+    task: Task,
+    settings: AskSettings,
+    write_calls: WriteCalls,
+    folder: Path,
+    scratch: Path,
+    earlier: Path | None,
+    progress: Progress,
+) -> dict[str, int]:
+    """Answer all calls into `folder`; the counts of `write_answers`.
 
-    counts: dict[str, int]
-    tokens: dict[str, int]
-    cost: dict[str, float | None]
+    `scratch` outlives an interruption. `earlier` is a finished folder of which the calls are the failed ones alone.
+    """
+    name = f"{task.name}: calls answered"
+    rounds = ask_in_rounds(scratch, write_calls, settings.engine_for(task), settings.tries, name, progress)
+    counts = write_answers(rounds, folder, earlier / ANSWERS if earlier else None)
+    usage = _usage(settings, rounds, read_usage(earlier)[1] if earlier else {})
+    (folder / USAGE).write_text(json.dumps({"counts": counts, "usage": usage}, indent=2) + "\n")
+    return counts
 
 
-def ask(task: Task, settings: AskSettings, write_calls: WriteCalls, place: Place, progress: Progress) -> Generation:
-    """Answer all calls into `answers.lance` and `errors.jsonl` of the place's folder; see `write_answers`."""
-    rounds = ask_in_rounds(
-        place.scratch, write_calls, settings.ask(task), settings.tries, f"{task.name}: calls answered", progress
-    )
-    used = tokens(rounds)
-    earlier = place.earlier / ANSWERS if place.earlier else None
-    return Generation(write_answers(rounds, place.folder, earlier), used, _cost(settings, used, rounds))
+def read_usage(folder: Path) -> tuple[dict[str, int], dict[str, Any]]:
+    """The counts of a folder of answers, and the tokens, hours, GPU hours and price that they took."""
+    read = json.loads((folder / USAGE).read_text())
+    return read["counts"], read["usage"]
 
 
-def note_calls(store: Store, task: Task, votes: int, guard: Guard, earlier: Path | None) -> WriteCalls:
-    """What writes the calls about every chunk that may be trained on, or about those of failed calls alone."""
+def note_calls(store: Store, task: Task, votes: int, share: float, guard: Guard, earlier: Path | None) -> WriteCalls:
+    """What writes the calls about a share of the chunks that may be trained on, or the failed ones of `earlier`."""
     only = failed_calls(earlier / ANSWERS) if earlier else None
-    to_calls = partial(_calls, task=task, votes=votes, guard=guard, chunking=store.chunking, only=only)
+    to_calls = partial(_calls, task=task, votes=votes, share=share, guard=guard, chunking=store.chunking, only=only)
 
     def write(folder: Path) -> None:
         calls = read_notes(store).map_batches(to_calls, batch_size=NOTES_AT_ONCE, batch_format="pyarrow")
@@ -62,23 +64,38 @@ def note_calls(store: Store, task: Task, votes: int, guard: Guard, earlier: Path
 
 
 def _calls(
-    notes: pa.Table, task: Task, votes: int, guard: Guard, chunking: ChunkingSettings, only: frozenset[str] | None
+    notes: pa.Table,
+    task: Task,
+    votes: int,
+    share: float,
+    guard: Guard,
+    chunking: ChunkingSettings,
+    only: frozenset[str] | None,
 ) -> pa.Table:
-    chunks = (chunk for note in training_notes(notes, guard, chunking, Counter()) for chunk in note.chunks())
+    chunks = (
+        (chunk_id, text)
+        for note in training_notes(notes, guard, chunking, Counter())
+        for chunk_id, text in note.chunks()
+        if xxhash.xxh64_intdigest(chunk_id.encode()) < share * 2**64
+    )
     calls = [call for call in chunk_calls(task, chunks, votes) if only is None or call["call_id"] in only]
     return pa.Table.from_pylist(calls, schema=CALL_SCHEMA)
 
 
-def _cost(settings: AskSettings, used: dict[str, int], rounds: list[Round]) -> dict[str, float | None]:
-    """Hours, GPU hours and the price, None where the settings name none."""
+def _usage(settings: AskSettings, rounds: Sequence[Round], earlier: dict[str, Any]) -> dict[str, Any]:
+    """The price is None where the settings name none."""
+    hours, gpu_hours = map(sum, zip((0.0, 0.0), *(each.hours() for each in rounds), strict=True))
+    used = {**tokens(rounds), "hours": hours, "gpu_hours": gpu_hours}
+    usage: dict[str, Any] = {name: round(amount + earlier.get(name, 0), 4) for name, amount in used.items()}
     engine = settings.engine
-    hours = sum(each.seconds for each in rounds) / 3600
     if isinstance(engine, VllmSettings):
-        gpu_hours = hours * gpus_of(engine)
-        price = None if engine.gpu_hour_price is None else gpu_hours * engine.gpu_hour_price
-        return {"hours": hours, "gpu_hours": gpu_hours, "price": price}
-    prices = (engine.input_price, engine.output_price)
-    paid = (used["prompt_tokens"], used["output_tokens"])
-    known = [each for each in prices if each is not None]
-    price = sum(map(mul, known, paid)) / 1e6 if len(known) == len(prices) else None
-    return {"hours": hours, "price": price}
+        del usage["cached_tokens"]  # ray.data.llm does not pass them on
+        return usage | {"price": _price((engine.gpu_hour_price, usage["gpu_hours"]))}
+    del usage["gpu_hours"]
+    bill = (engine.input_price, usage["prompt_tokens"] / 1e6), (engine.output_price, usage["output_tokens"] / 1e6)
+    return usage | {"price": _price(*bill)}
+
+
+def _price(*items: tuple[float | None, float]) -> float | None:
+    costs = [price * amount for price, amount in items if price is not None]
+    return round(sum(costs), 6) if len(costs) == len(items) else None

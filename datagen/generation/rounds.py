@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,27 +26,41 @@ import ray
 import xxhash
 from ray.data import DataContext, Dataset
 from ray.data.checkpoint import CheckpointConfig
+from ray.data.exceptions import ExecutionTimeoutError
 
+from datagen.engines.base import EngineDown
 from datagen.generation.answers import FINAL_REASONS
 
-ROWS_AT_ONCE = 128
-"""Calls between two writes: what a killed run may have to ask again, for each batch under way."""
+MOST_ROWS_A_FILE = 2048
+FILES = 500
+"""A round's answers are written into about so many files, or into larger ones of at most MOST_ROWS_A_FILE rows: what is
+not written yet is what a killed run asks again."""
 WRITER_CPUS = 0.25
 SECONDS_APART = 2.0
+LONGEST_SILENCE_S = 2 * 3600
 
 Progress = Callable[[str, int, int | None], None]
-Ask = Callable[[Dataset], Dataset]
-"""Calls (`CALL_SCHEMA`) to answers (`ANSWER_SCHEMA`), one row each."""
 WriteCalls = Callable[[Path], None]
 """Writes the calls as Parquet files into a folder."""
 
 
+class Engine(NamedTuple):
+    """What answers calls."""
+
+    ask: Callable[[Dataset], Dataset]
+    """Calls (`CALL_SCHEMA`) to answers (`ANSWER_SCHEMA`), one row each."""
+    calls_at_once: int
+    """How many are handed over together."""
+    gpus: Callable[[], int]
+    """How many it takes on the cluster as it is."""
+
+
 class Round:
-    """One round in its folder. `seconds` is how long its runs took, those killed left out."""
+    """One round in its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.calls, self._answers, self._done = folder / "calls", folder / "answers", folder / "done"
-        self._times = folder / "seconds.txt"
+        self._times = folder / "times.txt"
 
     def prepare(self, write_calls: WriteCalls) -> int:
         """Write the calls unless they are there; how many they are."""
@@ -57,57 +72,72 @@ class Round:
             aside.rename(self.calls)
         return sum(map(_rows, _parquet(self.calls)))
 
-    def answer(self, ask: Ask, name: str, progress: Progress) -> None:
+    def answer(self, engine: Engine, name: str, progress: Progress) -> None:
         """Answer every call that has no answer yet.
 
-        Raises RuntimeError where Ray Data would work without checkpoints or calls are left without an answer.
+        Raises EngineDown where nothing comes for long, RuntimeError where Ray Data would work without checkpoints or
+        not every call has exactly one answer in the end.
         """
         calls = _ids(_parquet(self.calls))
-        if self._unanswered(calls):
-            began = time.monotonic()
+        if len(np.setdiff1d(calls, _ids(self._done_files()))):
+            began, gpus = time.monotonic(), engine.gpus()
             try:
                 with self._progress(name, len(calls), progress):
-                    self._run(ask)
+                    self._run(engine, len(calls))
             finally:
                 with self._times.open("a") as times:
-                    times.write(f"{time.monotonic() - began:.1f}\n")
-        if left := self._unanswered(calls):  # should Ray Data ever lose a row, nothing may look whole
-            raise RuntimeError(f"{left} of {len(calls)} calls have no answer in {self._answers}; run the job again")
+                    times.write(f"{(time.monotonic() - began) / 3600:.5f} {gpus}\n")
+        # Of the answers that will be read: should Ray ever lose or repeat one, nothing may look whole.
+        if not np.array_equal(np.sort(calls), np.sort(_ids(self._whole_files()))):
+            raise RuntimeError(f"{self._answers} does not hold one answer for each of {len(calls)} calls; remove it")
 
-    @property
-    def seconds(self) -> float:
-        return sum(map(float, self._times.read_text().split())) if self._times.exists() else 0.0
+    def hours(self) -> tuple[float, float]:
+        """How long its runs took, those left out that were killed, and their GPU hours."""
+        lines = self._times.read_text().splitlines() if self._times.exists() else []
+        runs = [(float(hours), float(hours) * int(gpus)) for hours, gpus in map(str.split, lines)]
+        return sum(hours for hours, _ in runs), sum(of_gpus for _, of_gpus in runs)
 
     def answers(self) -> Iterator[pa.RecordBatch]:
         """The answers, from files that were written whole."""
-        whole = {file.stem for file in self._done_files()}
-        for file in _parquet(self._answers):
-            if file.stem.rpartition("-")[0] in whole:
-                yield from pq.ParquetFile(file).iter_batches()
+        for file in self._whole_files():
+            yield from pq.ParquetFile(file).iter_batches()
 
-    def _run(self, ask: Ask) -> None:
+    def _run(self, engine: Engine, calls: int) -> None:
         context = DataContext.get_current().copy()
         # The answers outlive the checkpoint: a driver killed after its last row must still find both.
         context.checkpoint_config = CheckpointConfig("call_id", str(self._done), delete_checkpoint_on_success=False)
+        # Large models load for long.
+        context.execution_no_progress_timeout_s = LONGEST_SILENCE_S
         self._done.mkdir(exist_ok=True)
         with DataContext.current(context), warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*heckpointing will be disabled")
-            calls = ray.data.read_parquet(str(self.calls)).repartition(target_num_rows_per_block=ROWS_AT_ONCE)
+            rows = ray.data.read_parquet(str(self.calls)).repartition(target_num_rows_per_block=engine.calls_at_once)
+            rows_a_file = min(MOST_ROWS_A_FILE, calls // FILES) or None
+            writer = {"num_cpus": WRITER_CPUS}
             try:
-                ask(calls).write_parquet(str(self._answers), ray_remote_args={"num_cpus": WRITER_CPUS})
+                engine.ask(rows).write_parquet(
+                    str(self._answers), min_rows_per_file=rows_a_file, ray_remote_args=writer
+                )
             except UserWarning as warning:
                 raise RuntimeError(f"answers would not be checkpointed: {warning}") from None
+            except ExecutionTimeoutError:
+                raise EngineDown(
+                    f"nothing was answered for {LONGEST_SILENCE_S / 3600:.0f} h; is there a place for every engine? "
+                    "Run the same command again to go on"
+                ) from None
 
     def _done_files(self) -> list[Path]:
         return [file for file in _parquet(self._done) if not file.stem.endswith(".pending")]
 
-    def _unanswered(self, calls: np.ndarray) -> int:
-        return len(np.setdiff1d(calls, _ids(self._done_files())))
+    def _whole_files(self) -> list[Path]:
+        done = {file.stem for file in self._done_files()}
+        return [file for file in _parquet(self._answers) if file.stem.rpartition("-")[0] in done]
 
     @contextmanager
     def _progress(self, name: str, total: int, progress: Progress) -> Iterator[None]:
         """Count written answers while Ray Data works."""
-        counted: set[Path] = set()
+        counted = set(self._done_files())
+        progress(name, sum(map(_rows, counted)), total)
         stop = threading.Event()
 
         def count() -> None:
@@ -130,7 +160,7 @@ class Round:
 
 
 def ask_in_rounds(
-    folder: Path, write_calls: WriteCalls, ask: Ask, tries: int, name: str, progress: Progress
+    folder: Path, write_calls: WriteCalls, engine: Engine, tries: int, name: str, progress: Progress
 ) -> list[Round]:
     """Ask every call up to `tries` times, until it is answered or fails for good; the rounds that this took.
 
@@ -142,7 +172,7 @@ def ask_in_rounds(
         last = rounds[-1] if rounds else None
         if not now.prepare(partial(_write_failed, last) if last else write_calls):
             break
-        now.answer(ask, name if number == 1 else f"{name}, try {number}", progress)
+        now.answer(engine, name if number == 1 else f"{name}, try {number}", progress)
         rounds.append(now)
     return rounds
 

@@ -6,8 +6,6 @@ from corpus.chunking import ChunkingSettings
 from corpus.prepare import prepare_corpus
 from corpus.settings import NotesSettings
 from corpus.store import Store
-from datagen.annotators.choice import RuleSettings
-from datagen.generation.asking import Place
 from datagen.graph.artefact import BuiltGraph
 from datagen.graph.building import build_graph
 from datagen.graph.builtin import read_builtin
@@ -76,8 +74,7 @@ def test_stage_1_matches_and_expands_what_the_passage_asserts(store, graph, tmp_
 
 
 def test_stage_2_adds_what_is_implied(store, graph, tmp_path):
-    place = Place(tmp_path, tmp_path)
-    generate_entities(store, graph, RuleSettings(), guard(tmp_path, graph, "guarded"), place, ignore_progress)
+    generate_entities(store, graph, None, guard(tmp_path, graph, "guarded"), tmp_path, ignore_progress)
     (record,) = read(tmp_path)
     assert "type 2 diabetes mellitus" in [entity.lower() for entity in record["entities"]]
     assert set(record["provenance"]) == {"rule"}

@@ -118,14 +118,16 @@ def test_a_misbehaving_endpoint_loses_no_row_and_quotes_no_note(prepare, generat
     assert model.calls[1, "diagnoses"] == 1, "what cannot succeed is not asked again"
 
     report = json.loads((output / "report.json").read_text())
-    assert report["generation"]["share_errors"] == pytest.approx(12 / 60)
-    tokens = report["generation"]["prompt_tokens"], report["generation"]["output_tokens"]
-    assert report["generation"]["price"] == pytest.approx((tokens[0] + 2 * tokens[1]) / 1e6)
+    assert report["language_model"]["share_errors"] == pytest.approx(12 / 60)
+    tokens = report["language_model"]["prompt_tokens"], report["language_model"]["output_tokens"]
+    assert report["language_model"]["price"] == pytest.approx((tokens[0] + 2 * tokens[1]) / 1e6)
     assert re.search(r"calls answered: [\d,]+ of 60", run.output())
 
     logs = [file for file in ray_folder.rglob("*") if file.is_file() and not file.is_symlink()]
     assert len(logs) > 20
-    told = [output / "manifest.json", output / "errors.jsonl", run.log, *logs]
+    answers = tmp_path / "records_answers"
+    told = [f / name for f in (output, answers) for name in ("manifest.json", "errors.jsonl")]
+    told += [answers / "usage.json", run.log, *logs]
     assert [str(file) for file in told if CANARY.encode() in file.read_bytes()] == []
     assert CANARY not in seen
 
@@ -134,6 +136,8 @@ def test_a_misbehaving_endpoint_loses_no_row_and_quotes_no_note(prepare, generat
     assert mended.wait() == 0, mended.output()
     assert errors(output) == {}
     assert records(output)["n0_0"] == ["pneumonia"]
+    spent = json.loads((output / "report.json").read_text())["language_model"]
+    assert spent["prompt_tokens"] > tokens[0], "what the first run took is counted too"
     assert {key for key, calls in model.calls.items() if calls != asked[key]} == {
         (bed, kind) for bed in (0, 1, 3, 4) for kind in NAMES
     }
@@ -146,7 +150,7 @@ def test_a_killed_run_goes_on_and_ends_with_every_row(prepare, generate, model, 
     prepare([note(bed) for bed in range(notes)])
     run = generate("annotator.engine.concurrency=24")
     scratch = tmp_path
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     while not (done := written(scratch)) and time.monotonic() < deadline:
         time.sleep(0.05)
     run.kill()
@@ -159,12 +163,12 @@ def test_a_killed_run_goes_on_and_ends_with_every_row(prepare, generate, model, 
     again = generate()
     while len(written(scratch)) < KINDS * notes and again.process.poll() is None:
         time.sleep(0.01)
-    again.kill()  # between the last answer and the records
+    again.kill()
+    assert not (tmp_path / "records").exists(), "the kill must fall between the last answer and the records"
     last = dict(model.calls)
     assert again_asked(asked, last).isdisjoint(done), "an answer that was written is never asked for again"
-    if not (tmp_path / "records").exists():
-        resumed = generate()
-        assert resumed.wait() == 0, resumed.output()
+    resumed = generate()
+    assert resumed.wait() == 0, resumed.output()
     assert dict(model.calls) == last, "nothing is asked after the last answer"
     assert records(tmp_path / "records") == {f"n{bed}_0": ["pneumonia", "furosemide"] for bed in range(notes)}
     manifest = json.loads((tmp_path / "records" / "manifest.json").read_text())["result"]
@@ -174,7 +178,7 @@ def test_a_killed_run_goes_on_and_ends_with_every_row(prepare, generate, model, 
 
 def written(scratch):
     """The (bed, kind) of the calls whose answers are in whole files."""
-    files = [f for f in scratch.glob("records.scratch-*/round-1/done/*.parquet") if ".pending" not in f.name]
+    files = [f for f in scratch.glob("records_answers.scratch-*/round-1/done/*.parquet") if ".pending" not in f.name]
     ids = [call for file in files for call in pq.read_table(file)["call_id"].to_pylist()]
     kinds = {"diagnosis": "diagnoses", "procedure": "procedures", "prescription": "prescriptions"}
     return {(int(call[1:].split("_")[0]), kinds[call.split(":")[2]]) for call in ids}
@@ -198,4 +202,9 @@ def test_errors_of_an_output_with_other_settings_are_not_mended(prepare, generat
     prepare([note(bed) for bed in range(3)])
     run = generate("only_errors=true")
     assert run.wait() == 1
-    assert run.output().strip().splitlines()[-1].startswith(f"error: {tmp_path / 'records'}: not the finished result")
+    assert (
+        run.output()
+        .strip()
+        .splitlines()[-1]
+        .startswith(f"error: {tmp_path / 'records_answers'}: not the finished result")
+    )

@@ -24,9 +24,9 @@ def on_vllm(command, tmp_path):
         file = tmp_path / "notes.jsonl"
         rows = [{"note_id": f"n{i}", "patient_id": f"p{i}", "text": text} for i, text in enumerate(notes)]
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        places = {"store.path": "store", "output.path": "output"} | (
-            {} if name == "judge" else {"built_graph.path": "graph"}
-        )
+        places = {"store.path": "store", "output.path": "output"}
+        if name == "generate_entities":
+            places["built_graph.path"] = "graph"
         settings = [f"{key}={tmp_path / folder}" for key, folder in places.items()]
         for job, config, words in (
             ("prepare_corpus", "prepare_corpus", [f"notes.path={file}", f"store.path={tmp_path / 'store'}"]),
@@ -54,20 +54,26 @@ def lines(file):
 
 def test_stage_2_runs_on_vllm_and_checks_what_the_model_names(on_vllm, pneumonia_llama, tmp_path):
     notes = [note(bed, "with pneumonia" if bed % 2 else "for a routine visit") for bed in range(10)]
+    notes.append(" ".join([f"{CANARY}{'supercalifragilistic' * 3}"] * 60))  # longer than the model takes
     engine = [f"annotator.engine.{setting}" for setting in (f"model={pneumonia_llama}", *ON_CPU)]
-    run = on_vllm("generate_entities", "stage2_vllm", notes, *engine)
+    run = on_vllm("generate_entities", "stage2_vllm", notes, *engine, "annotator.engine.max_model_len=4000")
     assert run.wait() == 0, run.output()
     records = {record["idx"]: record for record in lines(tmp_path / "output" / "records.jsonl")}
     assert records.keys() == {f"n{bed}_0" for bed in range(1, 10, 2)}
     assert records["n1_0"]["entities"] == ["pneumonia"], "sepsis is said nowhere, and John Smith is a person"
     assert records["n1_0"]["provenance"] == ["llm"]
     report = json.loads((tmp_path / "output" / "report.json").read_text())
-    assert (report["counts"]["calls"], report["counts"]["errors"]) == (30, 0)
+    assert (report["counts"]["calls"], report["counts"]["errors"]) == (33, 3)
+    failed = lines(tmp_path / "output" / "errors.jsonl")
+    assert {(row["call_id"].split(":")[0], row["reason"], row["tries"]) for row in failed} == {
+        ("n10_0", "refused_request", 1)
+    }
     assert report["counts"]["dropped_identifying"] > 0
     assert report["counts"]["dropped_unsupported"] > 0
-    assert report["generation"]["output_tokens"] == 30 * 4, "three lines and the end of the text"
+    assert report["language_model"]["output_tokens"] == 30 * 4, "three lines and the end of the text"
     logs = [file for file in run.ray_folder.rglob("*") if file.is_file() and not file.is_symlink()]
-    told = [tmp_path / "output" / "manifest.json", tmp_path / "output" / "errors.jsonl", run.log, *logs]
+    told = [f for f in tmp_path.glob("output*/*") if f.name in ("manifest.json", "errors.jsonl", "usage.json")]
+    told += [run.log, *logs]
     assert [str(file) for file in told if CANARY.encode() in file.read_bytes()] == []
 
 
@@ -79,7 +85,7 @@ def test_an_engine_that_is_killed_is_replaced_and_no_row_is_lost(on_vllm, tiny_l
     killed, deadline = None, time.monotonic() + 500
     while killed is None and time.monotonic() < deadline:
         assert run.process.poll() is None, run.output()
-        if any(tmp_path.glob("output.scratch-*/round-1/done/*.parquet")):
+        if any(tmp_path.glob("output_answers.scratch-*/round-1/done/*.parquet")):
             mine = psutil.Process(run.process.pid).children(recursive=True)
             engines = [process for process in mine if "EngineCore" in process.name() + " ".join(process.cmdline())]
             for process in engines:
@@ -89,7 +95,8 @@ def test_an_engine_that_is_killed_is_replaced_and_no_row_is_lost(on_vllm, tiny_l
     assert killed, "no engine process was found"
     assert run.wait(600) == 0, run.output()
     asked = json.loads((tmp_path / "output" / "manifest.json").read_text())["result"]
-    errors = lines(tmp_path / "output" / "errors.jsonl")
+    errors = lines(tmp_path / "output_answers" / "errors.jsonl")
+    assert {row["reason"] for row in errors} <= {"truncated"}, "calls of the dead engine go to the one after it"
     answered = lines(tmp_path / "output" / "questions.jsonl")
     ids = sorted([row["idx"] for row in answered] + [row["call_id"].split(":")[0] for row in errors])
     assert ids == sorted(f"n{bed}_0" for bed in range(600))
@@ -103,7 +110,7 @@ def test_decoding_under_a_schema_gives_answers_that_can_be_read(on_vllm, tiny_ll
     engine = [f"engine.{setting}" for setting in (f"model={tiny_llama}", *ON_CPU)]
     run = on_vllm("annotate", "annotate", notes, *engine, f"task={task}", "tries=2")
     assert run.wait(600) == 0, run.output()
-    errors = {row["reason"] for row in lines(tmp_path / "output" / "errors.jsonl")}
+    errors = {row["reason"] for row in lines(tmp_path / "output_answers" / "errors.jsonl")}
     assert errors <= {"truncated"}, "noise under a schema may never end, but it is never malformed"
     assert lines(tmp_path / "output" / f"{task}.jsonl")
 

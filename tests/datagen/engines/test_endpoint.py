@@ -231,11 +231,19 @@ def test_the_run_is_twice_the_concurrency():
     assert [type(outcome) for outcome in outcomes] == [CallFailed] * 21 + [EngineDown]
 
 
-def test_one_answer_ends_the_run():
+def test_one_answer_ends_the_run(monkeypatch):
+    monkeypatch.setattr(endpoint, "PATIENCE_S", 0)
     outcomes, _ = outcomes_of([error(500)] * 19 + [answer(), error(500)], calls=40, tries=1, concurrency=1)
     assert [type(outcome) for outcome in outcomes] == [CallFailed] * 19 + [Completion] + [CallFailed] * 19 + [
         EngineDown
     ]
+
+
+def test_an_endpoint_that_has_answered_is_waited_for(monkeypatch):
+    monkeypatch.setattr(endpoint, "PAUSE_S", 0.3)
+    outcomes, server = outcomes_of([answer(), *[error(500)] * 22, answer()], calls=24, tries=1, concurrency=1)
+    assert [type(outcome) for outcome in outcomes] == [Completion] + [CallFailed] * 22 + [Completion]
+    assert server.received[-1].at - server.received[-2].at >= 0.3, "and not asked at once again"
 
 
 @pytest.mark.parametrize("reply", [error(400), answer(""), answer("", finish_reason="content_filter")])

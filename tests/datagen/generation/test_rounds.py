@@ -8,12 +8,13 @@ import ray
 from datagen.generation.answer_files import ANSWERS, ERRORS, AnswerTable, failed_calls, tokens, write_answers
 from datagen.generation.answers import ANSWER_SCHEMA, answer_row, to_table
 from datagen.generation.calls import CALL_SCHEMA, chunk_calls
-from datagen.generation.rounds import ROWS_AT_ONCE, ask_in_rounds
+from datagen.generation.rounds import Engine, ask_in_rounds
 from datagen.tasks import load_task
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
-NUMBER = 3 * ROWS_AT_ONCE + 7
+AT_ONCE = 64
+NUMBER = 6 * AT_ONCE + 7
 
 
 @pytest.fixture
@@ -46,7 +47,11 @@ def fake_engine(asked, reason_of):
         return pa.Table.from_pylist(rows, schema=schema)
 
     schema = ANSWER_SCHEMA
-    return lambda calls: calls.map_batches(answer, batch_format="pyarrow", batch_size=None, num_cpus=0.5)
+
+    def ask(calls):
+        return calls.map_batches(answer, batch_format="pyarrow", batch_size=None, num_cpus=0.5)
+
+    return Engine(ask, AT_ONCE, lambda: 2)
 
 
 def run(folder, write_calls, asked, reason_of, tries=3):
@@ -107,6 +112,32 @@ def test_a_finished_round_is_not_run_again(tmp_path, write_calls):
     assert set(times_asked(tmp_path / "asked").values()) == {1}
 
 
+def test_a_file_of_answers_that_is_gone_is_noticed(tmp_path, write_calls):
+    run(tmp_path / "rounds", write_calls, tmp_path / "asked", lambda chunk, tries: "")
+    next((tmp_path / "rounds" / "round-1" / "answers").glob("*.parquet")).unlink()
+    with pytest.raises(RuntimeError, match="does not hold one answer for each of"):
+        run(tmp_path / "rounds", write_calls, tmp_path / "asked", lambda chunk, tries: "")
+
+
+def test_a_call_that_is_answered_twice_is_noticed(tmp_path, write_calls):
+    def twice(calls):
+        return (
+            fake_engine(tmp_path, lambda chunk, tries: "")
+            .ask(calls)
+            .map_batches(lambda answers: pa.concat_tables([answers, answers]), batch_format="pyarrow", batch_size=None)
+        )
+
+    with pytest.raises(RuntimeError, match="does not hold one answer for each of"):
+        ask_in_rounds(tmp_path / "rounds", write_calls, Engine(twice, AT_ONCE, int), 1, "test", lambda *_: None)
+
+
+def test_hours_count_with_the_gpus_of_the_run(tmp_path, write_calls):
+    (first,) = run(tmp_path / "rounds", write_calls, tmp_path / "asked", lambda chunk, tries: "")
+    hours, gpu_hours = first.hours()
+    assert hours > 0
+    assert gpu_hours == 2 * hours
+
+
 def test_an_answer_file_that_was_cut_off_is_not_read(tmp_path, write_calls):
     rounds = run(tmp_path / "rounds", write_calls, tmp_path / "asked", lambda chunk, tries: "")
     (tmp_path / "rounds" / "round-1" / "answers" / "killed_000000-0.parquet").write_bytes(b"PAR1 cut")
@@ -115,19 +146,19 @@ def test_an_answer_file_that_was_cut_off_is_not_read(tmp_path, write_calls):
 
 def test_answers_that_would_not_be_checkpointed_are_refused(tmp_path, write_calls):
     def ask(calls):
-        return ray.data.from_items(calls.take_all())
+        return ray.data.from_items([{"call_id": "a"}])
 
     with pytest.raises(RuntimeError, match="would not be checkpointed"):
-        ask_in_rounds(tmp_path / "rounds", write_calls, ask, 1, "test", lambda *_: None)
+        ask_in_rounds(tmp_path / "rounds", write_calls, Engine(ask, AT_ONCE, int), 1, "test", lambda *_: None)
 
 
 def test_a_lost_answer_never_looks_like_a_whole_result(tmp_path, write_calls):
     def lossy(calls):
         first = calls.map_batches(lambda t: t.slice(0, 1), batch_format="pyarrow", batch_size=None)
-        return fake_engine(tmp_path, lambda chunk, tries: "")(first)
+        return fake_engine(tmp_path, lambda chunk, tries: "").ask(first)
 
-    with pytest.raises(RuntimeError, match="have no answer"):
-        ask_in_rounds(tmp_path / "rounds", write_calls, lossy, 1, "test", lambda *_: None)
+    with pytest.raises(RuntimeError, match="does not hold one answer for each of"):
+        ask_in_rounds(tmp_path / "rounds", write_calls, Engine(lossy, AT_ONCE, int), 1, "test", lambda *_: None)
 
 
 def test_nothing_answered_is_an_error_that_counts_the_reasons(tmp_path, write_calls):
