@@ -111,7 +111,9 @@ def vllm_processor(
     )
     stage = {"num_cpus": STAGE_CPUS}
     processor = build_processor(config, request, preprocess_map_kwargs=stage, postprocess_map_kwargs=stage)
-    processor.get_stage_by_name("vLLMEngineStage").fn = QuietEngine
+    name = "vLLMEngineStage"
+    # A copy: to assign would work out the stage's resources anew, from what is no longer there.
+    processor.stages[name] = processor.get_stage_by_name(name).model_copy(update={"fn": QuietEngine})
     return processor
 
 

@@ -78,7 +78,7 @@ def test_samples_do_not_depend_on_the_order_of_the_records(records, graph, tmp_p
 def test_the_page_marks_matched_terms_and_escapes_the_text(tmp_path, graph):
     path = tmp_path / "records.jsonl"
     path.write_text(json.dumps(RECORDS[0]) + "\n")
-    write_report(path, {"records": 1}, graph, tmp_path)
+    write_report(path, {"records": 1}, graph, tmp_path, {})
     page = (tmp_path / "report.html").read_text()
     assert "<mark>Pneumonia</mark> &amp; &lt;b&gt;<mark>fever</mark>&lt;/b&gt;" in page
     assert "lung disease" in page
