@@ -86,6 +86,7 @@ def _cached(llm: Any, name: str, chunks: list[tuple[str, str]]) -> dict[str, int
 
 def pipeline(tokenise: bool, model: str, folder: Path, chunks: list[tuple[str, str]], orders: Any, times: Any) -> None:
     """A round of generation, checkpoint and answer files included. One run takes all the turns: a row waits for its."""
+    from benchmarks.generation import chat  # of a name that Ray's workers can import
     from datagen.engines import vllm
     from datagen.generation.rounds import Engine, Round
     from ray_jobs.job import ray_session
@@ -113,7 +114,7 @@ def pipeline(tokenise: bool, model: str, folder: Path, chunks: list[tuple[str, s
             wanted += len(chunks) if turn else WARM_UP
             begun = time.perf_counter()
             (folder / str(turn)).touch()
-            while written < wanted:
+            while written < wanted and worker.is_alive():
                 time.sleep(0.005)
                 new = set((folder / "round" / "done").glob("*[0-9].parquet")) - counted
                 counted |= new
