@@ -95,7 +95,7 @@ def pipeline(tokenise: bool, model: str, folder: Path, chunks: list[tuple[str, s
 
     def request(row: dict[str, Any]) -> dict[str, Any]:
         while not (folder / row["query_id"]).exists():
-            time.sleep(0.005)
+            time.sleep(0.02)
         return {"messages": chat(row["text"], int(row["query_id"])), "sampling_params": SAMPLING}
 
     def ask(calls: Any) -> Any:
@@ -126,14 +126,17 @@ def pipeline(tokenise: bool, model: str, folder: Path, chunks: list[tuple[str, s
 
 
 def write_calls(chunks: list[tuple[str, str]], folder: Path) -> None:
-    """A file a turn, its number in `query_id`; turn 0 is the warm-up."""
+    """Turn after turn, its number in `query_id`; turn 0 is the warm-up.
+
+    One file, which Ray reads in order: rows of later turns that came first would keep the places of earlier ones.
+    """
     rows = [row for row in chunk_calls(load_task("entities"), chunks) if row["variant"] == "diagnosis"]
-    for turn in range(TURNS + 1):
-        own = [
-            {**row, "query_id": str(turn), "call_id": f"{turn}:{row['call_id']}"}
-            for row in rows[: None if turn else WARM_UP]
-        ]
-        pq.write_table(pa.Table.from_pylist(own, schema=CALL_SCHEMA), folder / f"{turn}.parquet")
+    calls = [
+        {**row, "query_id": str(turn), "call_id": f"{turn}:{row['call_id']}"}
+        for turn in range(TURNS + 1)
+        for row in rows[: None if turn else WARM_UP]
+    ]
+    pq.write_table(pa.Table.from_pylist(calls, schema=CALL_SCHEMA), folder / "calls.parquet")
 
 
 def main() -> None:

@@ -18,11 +18,15 @@ ERRORS = "errors.jsonl"
 TOKENS = ("prompt_tokens", "cached_tokens", "output_tokens")
 
 
+class NothingAnswered(ValueError):  # noqa: N818 - an outcome, like the engines' own
+    """No call has an answer: says how many there were, and the reasons counted."""
+
+
 def write_answers(rounds: Sequence[Round], folder: Path, earlier: Path | None = None) -> dict[str, int]:
     """Write `answers.lance` and `errors.jsonl` (call_id, reason, tries) into `folder`.
 
     `earlier` are the answers of a finished run whose failed calls the rounds asked again. The counts of calls, answered
-    and truncated ones, and of errors by reason. Raises ValueError where nothing was answered.
+    and truncated ones, and of errors by reason. Raises NothingAnswered.
     """
     counts = Counter(calls=0, answered=0, truncated=0, errors=0)
 
@@ -45,7 +49,7 @@ def write_answers(rounds: Sequence[Round], folder: Path, earlier: Path | None = 
         lance.write_dataset(pa.RecordBatchReader.from_batches(ANSWER_SCHEMA, counted()), folder / ANSWERS)
     if not counts["answered"]:
         reasons = ", ".join(f"{count:,} {name}" for name, count in counts.items() if name.startswith("error_"))
-        raise ValueError(f"none of {counts['calls']:,} calls was answered: {reasons or 'there were none'}")
+        raise NothingAnswered(f"none of {counts['calls']:,} calls was answered: {reasons or 'there were none'}")
     lance.dataset(folder / ANSWERS).create_scalar_index("chunk_id", "BTREE")
     return dict(counts)
 

@@ -7,14 +7,13 @@ from typing import Any
 import pyarrow as pa
 
 from datagen.engines.base import Completion
+from datagen.generation.calls import CALL_SCHEMA
 from datagen.tasks.base import Task, UnusableAnswer
 
+_OF_ITS_CALL = ("call_id", "chunk_id", "query_id", "variant")
 ANSWER_SCHEMA = pa.schema(
     [
-        pa.field("call_id", pa.string(), nullable=False),
-        pa.field("chunk_id", pa.string(), nullable=False),
-        pa.field("query_id", pa.string(), nullable=False),
-        pa.field("variant", pa.string(), nullable=False),
+        *(CALL_SCHEMA.field(name) for name in _OF_ITS_CALL),
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("items", pa.string(), nullable=False),
@@ -32,7 +31,7 @@ FINAL_REASONS = frozenset({"refused_request", "content_filter"})
 
 def answer_row(task: Task, call: Mapping[str, Any], outcome: Completion | str) -> dict[str, Any]:
     """The answer to a call, from what the engine completed or the reason code why it did not."""
-    row = {name: call[name] for name in ("call_id", "chunk_id", "query_id", "variant")}
+    row = {name: call[name] for name in _OF_ITS_CALL}
     if isinstance(outcome, str):
         return row | _said("error", outcome)
     tokens = {name: getattr(outcome, name) for name in ("prompt_tokens", "cached_tokens", "output_tokens")}

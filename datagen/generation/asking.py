@@ -1,6 +1,7 @@
 """Asking a model about the chunks of a store: `answers.lance`, `errors.jsonl` and `usage.json` in one folder."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +14,7 @@ import xxhash
 from corpus.chunking import ChunkingSettings
 from corpus.store import Store
 from datagen.engines.vllm import VllmSettings
-from datagen.generation.answer_files import ANSWERS, failed_calls, tokens, write_answers
+from datagen.generation.answer_files import ANSWERS, NothingAnswered, failed_calls, tokens, write_answers
 from datagen.generation.calls import CALL_SCHEMA, chunk_calls
 from datagen.generation.rounds import Progress, Round, WriteCalls, ask_in_rounds
 from datagen.generation.settings import AskSettings
@@ -39,7 +40,13 @@ def ask(
     """
     name = f"{task.name}: calls answered"
     rounds = ask_in_rounds(scratch, write_calls, settings.engine_for(task), settings.tries, name, progress)
-    counts = write_answers(rounds, folder, earlier / ANSWERS if earlier else None)
+    try:
+        counts = write_answers(rounds, folder, earlier / ANSWERS if earlier else None)
+    except NothingAnswered:
+        # The next run is to ask again: what went wrong may be put right outside the settings.
+        for each in rounds:
+            shutil.rmtree(each.folder)
+        raise
     usage = _usage(settings, rounds, read_usage(earlier)[1] if earlier else {})
     (folder / USAGE).write_text(json.dumps({"counts": counts, "usage": usage}, indent=2) + "\n")
     return counts

@@ -59,6 +59,7 @@ class Round:
     """One round in its folder."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.calls, self._answers, self._done = folder / "calls", folder / "answers", folder / "done"
         self._times = folder / "times.txt"
 
@@ -75,8 +76,8 @@ class Round:
     def answer(self, engine: Engine, name: str, progress: Progress) -> None:
         """Answer every call that has no answer yet.
 
-        Raises EngineDown where nothing comes for long, RuntimeError where Ray Data would work without checkpoints or
-        not every call has exactly one answer in the end.
+        Raises EngineDown where nothing comes for long, ValueError where not every call has exactly one answer in the
+        end, RuntimeError where Ray Data would work without checkpoints.
         """
         calls = _ids(_parquet(self.calls))
         if len(np.setdiff1d(calls, _ids(self._done_files()))):
@@ -89,7 +90,9 @@ class Round:
                     times.write(f"{(time.monotonic() - began) / 3600:.5f} {gpus}\n")
         # Of the answers that will be read: should Ray ever lose or repeat one, nothing may look whole.
         if not np.array_equal(np.sort(calls), np.sort(_ids(self._whole_files()))):
-            raise RuntimeError(f"{self._answers} does not hold one answer for each of {len(calls)} calls; remove it")
+            raise ValueError(
+                f"{self.folder}: not one answer for each of its {len(calls):,} calls; remove it and run the job again"
+            )
 
     def hours(self) -> tuple[float, float]:
         """How long its runs took, those left out that were killed, and their GPU hours."""

@@ -12,6 +12,17 @@ from datagen.engines.vllm import VllmSettings, ask_vllm
 from datagen.generation.rounds import Engine
 from datagen.tasks.base import Task
 
+SPEED_ARGUMENTS = frozenset(
+    {
+        "enforce_eager",
+        "gpu_memory_utilization",
+        "kv_cache_memory_bytes",
+        "max_num_batched_tokens",
+        "max_num_seqs",
+    }
+)
+"""Engine arguments of vLLM that say how fast an answer comes, not which: tuning them must not ask everything again."""
+
 
 class AskSettings(BaseModel):
     """How calls are asked, whatever the task."""
@@ -28,9 +39,10 @@ class AskSettings(BaseModel):
 
     def identity(self) -> dict[str, object]:
         """The settings that change what is answered, without those that say where, how fast and at what price."""
-        said = {"kind", "model", "max_model_len", "chat_template"}
+        engine = self.engine.model_dump(include={"kind", "model", "max_model_len", "chat_template", "arguments"})
+        arguments = engine.pop("arguments", {})
         return {
-            "engine": self.engine.model_dump(include=said),
+            "engine": engine | {name: value for name, value in arguments.items() if name not in SPEED_ARGUMENTS},
             "temperature": self.temperature,
             "share": self.share,
         }

@@ -115,7 +115,7 @@ def test_a_finished_round_is_not_run_again(tmp_path, write_calls):
 def test_a_file_of_answers_that_is_gone_is_noticed(tmp_path, write_calls):
     run(tmp_path / "rounds", write_calls, tmp_path / "asked", lambda chunk, tries: "")
     next((tmp_path / "rounds" / "round-1" / "answers").glob("*.parquet")).unlink()
-    with pytest.raises(RuntimeError, match="does not hold one answer for each of"):
+    with pytest.raises(ValueError, match="round-1: not one answer for each of its 391 calls; remove it"):
         run(tmp_path / "rounds", write_calls, tmp_path / "asked", lambda chunk, tries: "")
 
 
@@ -127,7 +127,7 @@ def test_a_call_that_is_answered_twice_is_noticed(tmp_path, write_calls):
             .map_batches(lambda answers: pa.concat_tables([answers, answers]), batch_format="pyarrow", batch_size=None)
         )
 
-    with pytest.raises(RuntimeError, match="does not hold one answer for each of"):
+    with pytest.raises(ValueError, match="round-1: not one answer for each of its 391 calls; remove it"):
         ask_in_rounds(tmp_path / "rounds", write_calls, Engine(twice, AT_ONCE, int), 1, "test", lambda *_: None)
 
 
@@ -157,7 +157,7 @@ def test_a_lost_answer_never_looks_like_a_whole_result(tmp_path, write_calls):
         first = calls.map_batches(lambda t: t.slice(0, 1), batch_format="pyarrow", batch_size=None)
         return fake_engine(tmp_path, lambda chunk, tries: "").ask(first)
 
-    with pytest.raises(RuntimeError, match="does not hold one answer for each of"):
+    with pytest.raises(ValueError, match="round-1: not one answer for each of its 391 calls; remove it"):
         ask_in_rounds(tmp_path / "rounds", write_calls, Engine(lossy, AT_ONCE, int), 1, "test", lambda *_: None)
 
 
