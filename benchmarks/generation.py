@@ -2,11 +2,11 @@
 
     python -m benchmarks.generation [--chunks 512] [--data ../shared/data]
 
-The same tiny random model, engine arguments, prompts (task `entities`, diagnoses, on chunks of the open notes) and
-sampling on both sides: temperature 0, end of text ignored, 128 output tokens. Ray's side is a round as jobs run it,
-from calls in files to answers in files with their checkpoint, its tokenise stage tried on and off. All engines are
-started and warmed up first and stay up; then they take turns, three times over. Prefix caching is counted on the
-paper's calls (a chunk's three types) and on the one call that lists them all. The last line is JSON.
+The same tiny random model, engine arguments, prompts (the three calls of task `entities` on each chunk, of the open
+notes) and sampling on both sides: temperature 0, end of text ignored, 128 output tokens. Ray's side is a round as jobs
+run it, from calls in files to answers in files with their checkpoint, its tokenise stage tried on and off. The sides
+take turns, three times over; each starts up, answers all calls once unmeasured and then measured. Prefix caching is
+counted on the paper's calls and on the one call that lists all three types. The last line is JSON.
 """
 
 import argparse
@@ -27,17 +27,18 @@ import pyarrow.parquet as pq
 
 from benchmarks.open_data import DATA, open_notes
 from corpus.chunking import ChunkingSettings, Cleaned, windows
+from datagen.engines.vllm import OFFLINE_LIMITS
 from datagen.generation.calls import CALL_SCHEMA, chunk_calls
 from datagen.tasks import load_task
 from tests.tiny_llama import write_tiny_llama
 
-ENGINE: dict[str, Any] = {"dtype": "bfloat16", "enforce_eager": True, "max_num_seqs": 256}
+ENGINE: dict[str, Any] = {"dtype": "bfloat16", "enforce_eager": True, **OFFLINE_LIMITS}
 MAX_MODEL_LEN = 4096
 OUTPUT_TOKENS = 128
 SAMPLING: dict[str, Any] = {"temperature": 0.0, "max_tokens": OUTPUT_TOKENS, "ignore_eos": True}
-WARM_UP = 128
-"""As many as engines are given together, so that no batch waits for two turns."""
-TURNS = 3
+TURNS = ("warm-up", "measured")
+"""As much before as in what is measured: Ray starts a process for each task that finds none free."""
+REPEATS = 3
 
 
 def open_chunks(data: Path, number: int) -> list[tuple[str, str]]:
@@ -50,26 +51,31 @@ def open_chunks(data: Path, number: int) -> list[tuple[str, str]]:
     return chunks[:number]
 
 
-def chat(text: str, turn: int) -> list[dict[str, str]]:
-    """The messages of one call; the turn stands first, so that none finds another's prompts in the prefix cache."""
-    system, user = load_task("entities").messages(text, "diagnosis")
-    return [{**system, "content": f"Turn {turn}. {system['content']}"}, user]
+def calls_of(chunks: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The calls of the warm-up and of the turn that is measured, told apart by their `query_id`."""
+    rows = list(chunk_calls(load_task("entities"), chunks))
+    return [{**row, "query_id": turn, "call_id": f"{turn}:{row['call_id']}"} for turn in TURNS for row in rows]
 
 
-def offline(model: str, chunks: list[tuple[str, str]], orders: Any, times: Any) -> None:
+def chat(call: dict[str, Any]) -> list[dict[str, str]]:
+    """The messages of a call; its turn stands first, so that none finds another's prompts in the prefix cache."""
+    system, user = load_task("entities").messages(call["text"], call["variant"])
+    return [{**system, "content": f"{call['query_id']}. {system['content']}"}, user]
+
+
+def offline(model: str, chunks: list[tuple[str, str]], folder: Path, results: Any) -> None:
     """vLLM by itself."""
     from vllm import LLM, SamplingParams
 
     llm = LLM(model, max_model_len=MAX_MODEL_LEN, enable_prefix_caching=True, **ENGINE)
-    sampling = SamplingParams(**SAMPLING)
-    turn = 0
-    while turn is not None:
-        chats: Any = [chat(text, turn) for _, text in chunks[: None if turn else WARM_UP]]
+    for turn in TURNS:
+        chats: Any = [chat(call) for call in calls_of(chunks) if call["query_id"] == turn]
         begun = time.perf_counter()
-        llm.chat(chats, sampling, use_tqdm=False)
-        times.put(time.perf_counter() - begun)
-        turn = orders.get()
-    times.put({name: _cached(llm, name, chunks) for name in ("entities", "entities_json")})
+        llm.chat(chats, SamplingParams(**SAMPLING), use_tqdm=False)
+        seconds = time.perf_counter() - begun
+    results.put(seconds)
+    results.put({name: _cached(llm, name, chunks) for name in ("entities", "entities_json")})
+    llm.llm_engine.engine_core.shutdown()
 
 
 def _cached(llm: Any, name: str, chunks: list[tuple[str, str]]) -> dict[str, int]:
@@ -84,59 +90,62 @@ def _cached(llm: Any, name: str, chunks: list[tuple[str, str]]) -> dict[str, int
     return {"calls": len(chats), "prompt": prompt, "cached": sum(answer.num_cached_tokens or 0 for answer in answers)}
 
 
-def pipeline(tokenise: bool, model: str, folder: Path, chunks: list[tuple[str, str]], orders: Any, times: Any) -> None:
-    """A round of generation, checkpoint and answer files included. One run takes all the turns: a row waits for its."""
-    from benchmarks.generation import chat  # of a name that Ray's workers can import
+def pipeline(tokenise: bool, model: str, chunks: list[tuple[str, str]], folder: Path, results: Any) -> None:
+    """A round of generation, checkpoint and answer files included; its second turn's calls wait for the warm-up's."""
+    from benchmarks import generation  # of a name that Ray's workers can import
     from datagen.engines import vllm
     from datagen.generation.rounds import Engine, Round
     from ray_jobs.job import ray_session
 
     settings = vllm.VllmSettings(model=model, device="cpu", max_model_len=MAX_MODEL_LEN, arguments=ENGINE)
-
-    def request(row: dict[str, Any]) -> dict[str, Any]:
-        while not (folder / row["query_id"]).exists():
-            time.sleep(0.02)
-        return {"messages": chat(row["text"], int(row["query_id"])), "sampling_params": SAMPLING}
+    begin = folder / "begin"
 
     def ask(calls: Any) -> Any:
-        completed = vllm.vllm_processor(settings, request, tokenise)(calls)
+        wait = partial(generation.wait_for_turn, begin=begin)
+        # One task waits, not all that would fit.
+        waiting = calls.map_batches(
+            wait, batch_size=None, batch_format="pyarrow", num_cpus=vllm.STAGE_CPUS, concurrency=1
+        )
+        completed = vllm.vllm_processor(settings, generation.request, tokenise)(waiting)
         return vllm.vllm_answers(completed, load_task("entities"), settings)
 
     with ray_session():
         asking = Round(folder / "round")
-        engine = Engine(ask, vllm.CALLS_AT_ONCE, int)
         total = asking.prepare(partial(write_calls, chunks))
-        counted: set[Path] = set()
-        written, wanted, turn = 0, 0, 0
-        worker = threading.Thread(target=asking.answer, args=(engine, "bench", lambda *_: None))
-        worker.start()
-        while turn is not None:
-            wanted += len(chunks) if turn else WARM_UP
-            begun = time.perf_counter()
-            (folder / str(turn)).touch()
-            while written < wanted and worker.is_alive():
-                time.sleep(0.005)
-                new = set((folder / "round" / "done").glob("*[0-9].parquet")) - counted
-                counted |= new
-                written += sum(pq.read_metadata(file).num_rows for file in new)
-            times.put(time.perf_counter() - begun)
-            turn = orders.get()
-        assert written == total
-        worker.join()
+        work = threading.Thread(
+            target=asking.answer, args=(Engine(ask, vllm.CALLS_AT_ONCE, int), "calls", lambda *_: None)
+        )
+        work.start()
+        _wait_until_written(folder / "round" / "done", total // len(TURNS))
+        begin.touch()
+        begun = time.perf_counter()
+        _wait_until_written(folder / "round" / "done", total)
+        results.put(time.perf_counter() - begun)
+        work.join()
+
+
+def _wait_until_written(done: Path, rows: int) -> None:
+    rows_of: dict[Path, int] = {}
+    while sum(rows_of.values()) < rows:
+        time.sleep(0.05)
+        rows_of |= {
+            file: pq.read_metadata(file).num_rows for file in done.glob("*[0-9].parquet") if file not in rows_of
+        }
+
+
+def wait_for_turn(calls: pa.Table, begin: Path) -> pa.Table:
+    while calls["query_id"][0].as_py() == TURNS[1] and not begin.exists():
+        time.sleep(0.02)
+    return calls
+
+
+def request(row: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": chat(row), "sampling_params": SAMPLING}
 
 
 def write_calls(chunks: list[tuple[str, str]], folder: Path) -> None:
-    """Turn after turn, its number in `query_id`; turn 0 is the warm-up.
-
-    One file, which Ray reads in order: rows of later turns that came first would keep the places of earlier ones.
-    """
-    rows = [row for row in chunk_calls(load_task("entities"), chunks) if row["variant"] == "diagnosis"]
-    calls = [
-        {**row, "query_id": str(turn), "call_id": f"{turn}:{row['call_id']}"}
-        for turn in range(TURNS + 1)
-        for row in rows[: None if turn else WARM_UP]
-    ]
-    pq.write_table(pa.Table.from_pylist(calls, schema=CALL_SCHEMA), folder / "calls.parquet")
+    """Into one file, which Ray reads in order."""
+    pq.write_table(pa.Table.from_pylist(calls_of(chunks), schema=CALL_SCHEMA), folder / "calls.parquet")
 
 
 def main() -> None:
@@ -148,34 +157,34 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        model = str(write_tiny_llama(root / "model"))
         chunks = open_chunks(arguments.data, arguments.chunks)
-        sides: dict[str, Callable[..., None]] = {"vllm": partial(offline, model, chunks)}
-        for name, tokenise in (("tokenise_on", True), ("tokenise_off", False)):
-            (folder := root / name).mkdir()
-            sides[name] = partial(pipeline, tokenise, model, folder, chunks)
-        queues = {name: (spawn.Queue(), spawn.Queue()) for name in sides}
-        # Not daemons: engines have processes of their own.
-        running = [spawn.Process(target=side, args=queues[name]) for name, side in sides.items()]
-        for process, (_, times) in zip(running, queues.values(), strict=True):
-            process.start()
-            times.get()
+        # With a tokenizer that knows words, as those of real models do: a prompt has hundreds of tokens, not thousands.
+        texts = [message["content"] for call in calls_of(chunks) for message in chat(call)]
+        model = str(write_tiny_llama(root / "model", texts=texts, tokens=8000))
+        sides: dict[str, Callable[..., None]] = {
+            "vllm": offline,
+            "tokenise_on": partial(pipeline, True),
+            "tokenise_off": partial(pipeline, False),
+        }
         seconds: dict[str, list[float]] = {name: [] for name in sides}
-        for turn in range(1, TURNS + 1):
-            for name, (orders, times) in queues.items():
-                orders.put(turn)
-                seconds[name].append(times.get())
-                print(f"round {turn}, {name}: {len(chunks) / seconds[name][-1]:.1f} calls/s", flush=True)
-        for orders, _ in queues.values():
-            orders.put(None)
-        cached = queues["vllm"][1].get()
-        for process in running:
-            process.join()
+        number = len(calls_of(chunks)) // len(TURNS)
+        for repeat in range(REPEATS):
+            for name, side in sides.items():
+                (folder := root / f"{name}-{repeat}").mkdir()
+                results = spawn.Queue()
+                # Not a daemon: engines have processes of their own.
+                process = spawn.Process(target=side, args=(model, chunks, folder, results))
+                process.start()
+                seconds[name].append(results.get())
+                if name == "vllm":
+                    cached = results.get()
+                process.join()
+                print(f"{repeat + 1}, {name}: {number / seconds[name][-1]:.1f} calls/s", flush=True)
     middle = {name: median(each) for name, each in seconds.items()}
     three, one = cached["entities"], cached["entities_json"]
     figures = {
-        "chunks": len(chunks),
-        **{f"{name}_calls_per_second": round(len(chunks) / each, 1) for name, each in middle.items()},
+        "calls": number,
+        **{f"{name}_calls_per_second": round(number / each, 1) for name, each in middle.items()},
         "ratio_vs_vllm": round(middle["vllm"] / min(middle["tokenise_on"], middle["tokenise_off"]), 3),
         "prompt_tokens_three_calls": three["prompt"],
         "cached_share_three_calls": round(three["cached"] / three["prompt"], 3),

@@ -14,10 +14,13 @@ TEXT = "the patient was admitted with pneumonia and acute kidney injury and disc
 SIZE = 64
 
 
-def write_tiny_llama(folder: Path, answer: Sequence[str] = ()) -> Path:
+def write_tiny_llama(
+    folder: Path, answer: Sequence[str] = (), texts: Sequence[str] = (TEXT,), tokens: int = 600
+) -> Path:
     """Two layers of 64 dimensions: what it writes is noise, but decoding constrained to a schema gives valid JSON.
 
-    With an `answer`, it writes these pieces, one token each, to whatever it is asked.
+    With an `answer`, it writes these pieces, one token each, to whatever it is asked. Its tokenizer is trained on the
+    `texts`.
     """
     import torch
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -27,8 +30,8 @@ def write_tiny_llama(folder: Path, answer: Sequence[str] = ()) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=SPECIAL_TOKENS, initial_alphabet=alphabet)
-    tokenizer.train_from_iterator([TEXT], trainer)
+    trainer = trainers.BpeTrainer(vocab_size=tokens, special_tokens=SPECIAL_TOKENS, initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in answer])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>")
     fast.chat_template = CHAT_TEMPLATE

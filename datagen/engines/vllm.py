@@ -18,6 +18,8 @@ from datagen.tasks.base import Task
 CALLS_AT_ONCE = 128
 """Calls that an engine is given together; it works on several such batches at a time, so it never waits for one."""
 BATCHES_AT_ONCE = 16
+OFFLINE_LIMITS = {"max_num_seqs": 256, "max_num_batched_tokens": 8192}
+"""What vLLM takes for offline work; an engine that Ray starts would take what suits a server, 128 and 2048."""
 ENGINE_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",  # vLLM reports on its use over the network otherwise
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -70,7 +72,7 @@ def ask_vllm(calls: Dataset, task: Task, settings: VllmSettings, temperature: fl
 def vllm_answers(completed: Dataset, task: Task, settings: VllmSettings) -> Dataset:
     """The answers, of what the engines completed."""
     to_answers = partial(_answers, task=task, max_model_len=settings.max_model_len)
-    return completed.map_batches(to_answers, batch_format="pyarrow", batch_size=None, num_cpus=STAGE_CPUS)
+    return completed.map_batches(to_answers, batch_format="pyarrow", batch_size=None, **_stage(settings))
 
 
 def vllm_processor(
@@ -94,10 +96,14 @@ def vllm_processor(
             "pipeline_parallel_size": settings.pipeline_parallel,
             "max_model_len": settings.max_model_len,
             "enable_prefix_caching": True,
+            "disable_log_stats": True,
             "use_tqdm_on_load": False,
+            **OFFLINE_LIMITS,
             **settings.arguments,
         },
         batch_size=CALLS_AT_ONCE,
+        # Counted with every token, and exported by each node's agent: a third of what the stages around an engine take.
+        log_engine_metrics=False,
         max_concurrent_batches=BATCHES_AT_ONCE,
         # A pool that grows would wait for each engine to load before it asks for the next.
         concurrency=(_engines(settings), _engines(settings)),
@@ -109,12 +115,17 @@ def vllm_processor(
         detokenize_stage=False,
         placement_group_config=on_cpu,
     )
-    stage = {"num_cpus": STAGE_CPUS}
+    stage = _stage(settings)
     processor = build_processor(config, request, preprocess_map_kwargs=stage, postprocess_map_kwargs=stage)
     name = "vLLMEngineStage"
     # A copy: to assign would work out the stage's resources anew, from what is no longer there.
     processor.stages[name] = processor.get_stage_by_name(name).model_copy(update={"fn": QuietEngine})
     return processor
+
+
+def _stage(settings: VllmSettings) -> dict[str, Any]:
+    """Few tasks at a time: each takes milliseconds a batch, and a process of its own."""
+    return {"num_cpus": STAGE_CPUS, "concurrency": 1 + _engines(settings)}
 
 
 def gpus_of(settings: VllmSettings) -> int:

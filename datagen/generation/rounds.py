@@ -109,6 +109,8 @@ class Round:
         context = DataContext.get_current().copy()
         # The answers outlive the checkpoint: a driver killed after its last row must still find both.
         context.checkpoint_config = CheckpointConfig("call_id", str(self._done), delete_checkpoint_on_success=False)
+        # Each worker would look through its own memory map every second.
+        context.memory_usage_poll_interval_s = None
         # Large models load for long.
         context.execution_no_progress_timeout_s = LONGEST_SILENCE_S
         self._done.mkdir(exist_ok=True)
