@@ -6,13 +6,13 @@ import shutil
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.end_to_end.language_model import NAMES, LanguageModel
+from tests.end_to_end.ray_metrics import metrics_once_said
 
 CANARY = "ZQXCANARYWORD"
 TROUBLES = ["garbage", "refused", "busy", "slow", "truncated"]
@@ -78,30 +78,14 @@ def errors(folder):
     return {row["call_id"]: row["reason"] for row in rows}
 
 
-def metrics(ray_folder):
-    """What Ray's Prometheus endpoints say now."""
-    pages = []
-    for listing in ray_folder.rglob("prom_metrics_service_discovery.json"):
-        for target in json.loads(listing.read_text()):
-            for address in target["targets"]:
-                with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
-                    pages.append(page.read().decode())
-    return "\n".join(pages)
-
-
 def test_a_misbehaving_endpoint_loses_no_row_and_quotes_no_note(prepare, generate, model, ray_folder, tmp_path):
     troubled = [note(bed, f"with pneumonia, trouble {trouble}") for bed, trouble in enumerate(TROUBLES)]
     prepare([*troubled, *(note(bed) for bed in range(len(TROUBLES), 20))])
     settings = ["annotator.engine.timeout_s=1", "annotator.engine.tries=2", "annotator.tries=2"]
     settings += ["annotator.engine.input_price=1", "annotator.engine.output_price=2"]
     run = generate(*settings, RAY_TMPDIR=str(ray_folder))
-    seen = ""
-    while run.process.poll() is None:
-        if "calls answered" in run.output() and not seen:
-            seen = metrics(ray_folder)
-        time.sleep(0.2)
+    seen = metrics_once_said("calls answered", run, ray_folder)
     assert run.wait() == 0, run.output()
-    assert "ray_" in seen, "no metrics were read"
     output = tmp_path / "records"
 
     found = records(output)

@@ -68,12 +68,13 @@ def test_a_run_without_any_answer_asks_again_the_next_time(tmp_path, monkeypatch
 
         return lambda self, task: Engine(ask, 8, lambda: 0)
 
-    def run():
-        return ask(task, settings(), write_calls, tmp_path, tmp_path / "scratch", None, lambda *_: None)
+    def run(folder):
+        folder.mkdir()
+        return ask(task, settings(), write_calls, folder, tmp_path / "scratch", None, lambda *_: None)
 
     monkeypatch.setattr(asking.AskSettings, "engine_for", engine_for("timeout"))
     with pytest.raises(ValueError, match="none of 1 calls was answered: 1 error_timeout"):
-        run()
+        run(tmp_path / "first")
     monkeypatch.setattr(asking.AskSettings, "engine_for", engine_for(""))
-    assert run()["answered"] == 1
-    assert read_usage(tmp_path)[0]["answered"] == 1
+    assert run(tmp_path / "second")["answered"] == 1
+    assert read_usage(tmp_path / "second")[0]["answered"] == 1
