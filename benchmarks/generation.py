@@ -14,9 +14,9 @@ import json
 import multiprocessing
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -63,8 +63,8 @@ def chat(call: dict[str, Any]) -> list[dict[str, str]]:
     return [{**system, "content": f"{call['query_id']}. {system['content']}"}, user]
 
 
-def offline(model: str, chunks: list[tuple[str, str]], folder: Path, results: Any) -> None:
-    """vLLM by itself."""
+def offline(model: str, chunks: list[tuple[str, str]]) -> tuple[float, dict[str, dict[str, int]]]:
+    """vLLM by itself: seconds, and what the prefix cache had for either way of asking."""
     from vllm import LLM, SamplingParams
 
     llm = LLM(model, max_model_len=MAX_MODEL_LEN, enable_prefix_caching=True, **ENGINE)
@@ -73,9 +73,9 @@ def offline(model: str, chunks: list[tuple[str, str]], folder: Path, results: An
         begun = time.perf_counter()
         llm.chat(chats, SamplingParams(**SAMPLING), use_tqdm=False)
         seconds = time.perf_counter() - begun
-    results.put(seconds)
-    results.put({name: _cached(llm, name, chunks) for name in ("entities", "entities_json")})
+    cached = {name: _cached(llm, name, chunks) for name in ("entities", "entities_json")}
     llm.llm_engine.engine_core.shutdown()
+    return seconds, cached
 
 
 def _cached(llm: Any, name: str, chunks: list[tuple[str, str]]) -> dict[str, int]:
@@ -90,7 +90,7 @@ def _cached(llm: Any, name: str, chunks: list[tuple[str, str]]) -> dict[str, int
     return {"calls": len(chats), "prompt": prompt, "cached": sum(answer.num_cached_tokens or 0 for answer in answers)}
 
 
-def pipeline(tokenise: bool, model: str, chunks: list[tuple[str, str]], folder: Path, results: Any) -> None:
+def pipeline(tokenise: bool, model: str, chunks: list[tuple[str, str]]) -> tuple[float, dict[str, dict[str, int]]]:
     """A round of generation, checkpoint and answer files included; its second turn's calls wait for the warm-up's."""
     from benchmarks import generation  # of a name that Ray's workers can import
     from datagen.engines import vllm
@@ -98,35 +98,35 @@ def pipeline(tokenise: bool, model: str, chunks: list[tuple[str, str]], folder: 
     from ray_jobs.job import ray_session
 
     settings = vllm.VllmSettings(model=model, device="cpu", max_model_len=MAX_MODEL_LEN, arguments=ENGINE)
-    begin = folder / "begin"
 
-    def ask(calls: Any) -> Any:
-        wait = partial(generation.wait_for_turn, begin=begin)
-        # One task waits, not all that would fit.
-        waiting = calls.map_batches(
-            wait, batch_size=None, batch_format="pyarrow", num_cpus=vllm.STAGE_CPUS, concurrency=1
-        )
-        completed = vllm.vllm_processor(settings, generation.request, tokenise)(waiting)
-        return vllm.vllm_answers(completed, load_task("entities"), settings)
+    with tempfile.TemporaryDirectory() as temporary, ray_session(), ThreadPoolExecutor(1) as thread:
+        folder = Path(temporary)
+        begin = folder / "begin"
 
-    with ray_session():
+        def ask(calls: Any) -> Any:
+            wait = partial(generation.wait_for_turn, begin=begin)
+            # One task waits, not all that would fit.
+            waiting = calls.map_batches(
+                wait, batch_size=None, batch_format="pyarrow", num_cpus=vllm.STAGE_CPUS, concurrency=1
+            )
+            completed = vllm.vllm_processor(settings, generation.request, tokenise)(waiting)
+            return vllm.vllm_answers(completed, load_task("entities"), settings)
+
         asking = Round(folder / "round")
         total = asking.prepare(partial(write_calls, chunks))
-        work = threading.Thread(
-            target=asking.answer, args=(Engine(ask, vllm.CALLS_AT_ONCE, int), "calls", lambda *_: None)
-        )
-        work.start()
-        _wait_until_written(folder / "round" / "done", total // len(TURNS))
+        work = thread.submit(asking.answer, Engine(ask, vllm.CALLS_AT_ONCE, int), "calls", lambda *_: None)
+        _wait_until_written(folder / "round" / "done", total // len(TURNS), work)
         begin.touch()
         begun = time.perf_counter()
-        _wait_until_written(folder / "round" / "done", total)
-        results.put(time.perf_counter() - begun)
-        work.join()
+        _wait_until_written(folder / "round" / "done", total, work)
+        seconds = time.perf_counter() - begun
+        work.result()
+        return seconds, {}
 
 
-def _wait_until_written(done: Path, rows: int) -> None:
+def _wait_until_written(done: Path, rows: int, work: Future[None]) -> None:
     rows_of: dict[Path, int] = {}
-    while sum(rows_of.values()) < rows:
+    while sum(rows_of.values()) < rows and not work.done():
         time.sleep(0.05)
         rows_of |= {
             file: pq.read_metadata(file).num_rows for file in done.glob("*[0-9].parquet") if file not in rows_of
@@ -154,34 +154,29 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
     os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_LOGGING_LEVEL="ERROR")
-    spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         chunks = open_chunks(arguments.data, arguments.chunks)
         # With a tokenizer that knows words, as those of real models do: a prompt has hundreds of tokens, not thousands.
         texts = [message["content"] for call in calls_of(chunks) for message in chat(call)]
         model = str(write_tiny_llama(root / "model", texts=texts, tokens=8000))
-        sides: dict[str, Callable[..., None]] = {
+        sides: dict[str, Callable[..., Any]] = {
             "vllm": offline,
             "tokenise_on": partial(pipeline, True),
             "tokenise_off": partial(pipeline, False),
         }
         seconds: dict[str, list[float]] = {name: [] for name in sides}
+        counted: dict[str, dict[str, int]] = {}
         number = len(calls_of(chunks)) // len(TURNS)
         for repeat in range(REPEATS):
             for name, side in sides.items():
-                (folder := root / f"{name}-{repeat}").mkdir()
-                results = spawn.Queue()
-                # Not a daemon: engines have processes of their own.
-                process = spawn.Process(target=side, args=(model, chunks, folder, results))
-                process.start()
-                seconds[name].append(results.get())
-                if name == "vllm":
-                    cached = results.get()
-                process.join()
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                    took, cached = process.submit(side, model, chunks).result()
+                seconds[name].append(took)
+                counted |= cached
                 print(f"{repeat + 1}, {name}: {number / seconds[name][-1]:.1f} calls/s", flush=True)
     middle = {name: median(each) for name, each in seconds.items()}
-    three, one = cached["entities"], cached["entities_json"]
+    three, one = counted["entities"], counted["entities_json"]
     figures = {
         "calls": number,
         **{f"{name}_calls_per_second": round(number / each, 1) for name, each in middle.items()},

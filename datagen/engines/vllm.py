@@ -19,7 +19,7 @@ CALLS_AT_ONCE = 128
 """Calls that an engine is given together; it works on several such batches at a time, so it never waits for one."""
 BATCHES_AT_ONCE = 16
 OFFLINE_LIMITS = {"max_num_seqs": 256, "max_num_batched_tokens": 8192}
-"""What vLLM takes for offline work on most GPUs (more on the largest); an engine that Ray starts would take 128 and 2048."""
+"""What vLLM takes for offline work (more on the largest GPUs); an engine that Ray starts would take 128 and 2048."""
 ENGINE_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",  # vLLM reports on its use over the network otherwise
     "VLLM_LOGGING_LEVEL": "ERROR",
