@@ -3,10 +3,12 @@
     python -m benchmarks.generation [--chunks 512] [--data ../shared/data]
 
 The same tiny random model, engine arguments, prompts (the three calls of task `entities` on each chunk, of the open
-notes) and sampling on both sides: temperature 0, end of text ignored, 128 output tokens. Ray's side is a round as jobs
-run it, from calls in files to answers in files with their checkpoint, its tokenise stage tried on and off. The sides
-take turns, three times over; each starts up, answers all calls once unmeasured and then measured. Prefix caching is
-counted on the paper's calls and on the one call that lists all three types. The last line is JSON.
+notes) and sampling on both sides: temperature 0, end of text ignored, 128 output tokens. On both sides the model has
+a core for itself, as it has a GPU for itself on a cluster, and everything else shares the other cores. Ray's side is
+a round as jobs run it, from calls in files to answers in files with their checkpoint, with and without its tokenise
+stage. The sides take turns, three times over; each starts up, answers the calls of 128 chunks unmeasured and then
+those of all. Prefix caching is counted on the paper's calls and on the one call that lists all three types. The last
+line is JSON.
 """
 
 import argparse
@@ -36,8 +38,10 @@ ENGINE: dict[str, Any] = {"dtype": "bfloat16", "enforce_eager": True, **OFFLINE_
 MAX_MODEL_LEN = 4096
 OUTPUT_TOKENS = 128
 SAMPLING: dict[str, Any] = {"temperature": 0.0, "max_tokens": OUTPUT_TOKENS, "ignore_eos": True}
-TURNS = ("warm-up", "measured")
-"""As much before as in what is measured: Ray starts a process for each task that finds none free."""
+MODEL: dict[str, Any] = {"layers": 4, "size": 256}
+MODEL_CORE = 0
+WARM_UP_CHUNKS = 128
+"""Their calls fill whole batches, so that none of the measured calls is answered with them."""
 REPEATS = 3
 
 
@@ -53,8 +57,11 @@ def open_chunks(data: Path, number: int) -> list[tuple[str, str]]:
 
 def calls_of(chunks: list[tuple[str, str]]) -> list[dict[str, Any]]:
     """The calls of the warm-up and of the turn that is measured, told apart by their `query_id`."""
-    rows = list(chunk_calls(load_task("entities"), chunks))
-    return [{**row, "query_id": turn, "call_id": f"{turn}:{row['call_id']}"} for turn in TURNS for row in rows]
+    return [
+        {**row, "query_id": turn, "call_id": f"{turn}:{row['call_id']}"}
+        for turn, of in (("warm-up", chunks[:WARM_UP_CHUNKS]), ("measured", chunks))
+        for row in chunk_calls(load_task("entities"), of)
+    ]
 
 
 def chat(call: dict[str, Any]) -> list[dict[str, str]]:
@@ -68,7 +75,7 @@ def offline(model: str, chunks: list[tuple[str, str]]) -> tuple[float, dict[str,
     from vllm import LLM, SamplingParams
 
     llm = LLM(model, max_model_len=MAX_MODEL_LEN, enable_prefix_caching=True, **ENGINE)
-    for turn in TURNS:
+    for turn in ("warm-up", "measured"):
         chats: Any = [chat(call) for call in calls_of(chunks) if call["query_id"] == turn]
         begun = time.perf_counter()
         llm.chat(chats, SamplingParams(**SAMPLING), use_tqdm=False)
@@ -114,8 +121,9 @@ def pipeline(tokenise: bool, model: str, chunks: list[tuple[str, str]]) -> tuple
 
         asking = Round(folder / "round")
         total = asking.prepare(partial(write_calls, chunks))
+        warm_up = WARM_UP_CHUNKS * len(load_task("entities").variants)
         work = thread.submit(asking.answer, Engine(ask, vllm.CALLS_AT_ONCE, int), "calls", lambda *_: None)
-        _wait_until_written(folder / "round" / "done", total // len(TURNS), work)
+        _wait_until_written(folder / "round" / "done", warm_up, work)
         begin.touch()
         begun = time.perf_counter()
         _wait_until_written(folder / "round" / "done", total, work)
@@ -134,7 +142,7 @@ def _wait_until_written(done: Path, rows: int, work: Future[None]) -> None:
 
 
 def wait_for_turn(calls: pa.Table, begin: Path) -> pa.Table:
-    while calls["query_id"][0].as_py() == TURNS[1] and not begin.exists():
+    while calls["query_id"][0].as_py() == "measured" and not begin.exists():
         time.sleep(0.02)
     return calls
 
@@ -153,13 +161,19 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=512)
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
-    os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_LOGGING_LEVEL="ERROR")
+    if arguments.chunks < WARM_UP_CHUNKS:
+        parser.error(f"--chunks: at least {WARM_UP_CHUNKS}")
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        parser.error("needs two cores: one for the model, one for everything else")
+    os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_LOGGING_LEVEL="ERROR", VLLM_CPU_OMP_THREADS_BIND=str(MODEL_CORE))
+    os.sched_setaffinity(0, cores - {MODEL_CORE})
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         chunks = open_chunks(arguments.data, arguments.chunks)
         # With a tokenizer that knows words, as those of real models do: a prompt has hundreds of tokens, not thousands.
         texts = [message["content"] for call in calls_of(chunks) for message in chat(call)]
-        model = str(write_tiny_llama(root / "model", texts=texts, tokens=8000))
+        model = str(write_tiny_llama(root / "model", texts=texts, tokens=8000, **MODEL))
         sides: dict[str, Callable[..., Any]] = {
             "vllm": offline,
             "tokenise_on": partial(pipeline, True),
@@ -167,7 +181,7 @@ def main() -> None:
         }
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         counted: dict[str, dict[str, int]] = {}
-        number = len(calls_of(chunks)) // len(TURNS)
+        number = len(chunks) * len(load_task("entities").variants)
         for repeat in range(REPEATS):
             for name, side in sides.items():
                 with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:

@@ -11,13 +11,17 @@ CHAT_TEMPLATE = (
 )
 SPECIAL_TOKENS = ["<eos>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEXT = "the patient was admitted with pneumonia and acute kidney injury and discharged home on antibiotics " * 4
-SIZE = 64
 
 
 def write_tiny_llama(
-    folder: Path, answer: Sequence[str] = (), texts: Sequence[str] = (TEXT,), tokens: int = 600
+    folder: Path,
+    answer: Sequence[str] = (),
+    texts: Sequence[str] = (TEXT,),
+    tokens: int = 600,
+    layers: int = 2,
+    size: int = 64,
 ) -> Path:
-    """Two layers of 64 dimensions: what it writes is noise, but decoding constrained to a schema gives valid JSON.
+    """What it writes is noise, but decoding constrained to a schema gives valid JSON.
 
     With an `answer`, it writes these pieces, one token each, to whatever it is asked. Its tokenizer is trained on the
     `texts`.
@@ -39,9 +43,9 @@ def write_tiny_llama(
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(fast),
-        hidden_size=SIZE,
-        intermediate_size=2 * SIZE,
-        num_hidden_layers=2,
+        hidden_size=size,
+        intermediate_size=2 * size,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         num_key_value_heads=2,
         max_position_embeddings=4096,
@@ -64,5 +68,5 @@ def _say(model: Any, tokens: list[int]) -> None:
             layer.mlp.down_proj.weight.zero_()
         model.lm_head.weight.zero_()
         for place, (token, following) in enumerate(pairwise(tokens)):
-            model.model.embed_tokens.weight[token] = torch.eye(SIZE)[place]
+            model.model.embed_tokens.weight[token] = torch.eye(model.config.hidden_size)[place]
             model.lm_head.weight[following, place] = 10.0

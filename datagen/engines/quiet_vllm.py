@@ -1,10 +1,14 @@
 """Ray's vLLM stage, saying less. To be imported where vLLM is about to run."""
 
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 from ray.llm._internal.batch.stages.vllm_engine_stage import vLLMEngineRequest, vLLMEngineStageUDF
 from vllm.sampling_params import RequestOutputKind
+
+UNREAD = ("messages", "prompt", "tokenized_prompt", "prompt_token_ids", "generated_tokens", "params", "metrics")
+"""What a completed row carries beside its answer: lists of a thousand numbers, and the note once more."""
 
 
 class QuietEngine(vLLMEngineStageUDF):
@@ -24,3 +28,10 @@ class QuietEngine(vLLMEngineStageUDF):
             return request
 
         self.llm._prepare_llm_request = prepare_whole  # type: ignore[method-assign]
+
+    async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        async for completed in super().__call__(batch):
+            for row in completed.get(self.data_column, ()):
+                for key in UNREAD:
+                    row.pop(key, None)
+            yield completed
