@@ -8,6 +8,7 @@
 Row checkpoints hold only for read -> map -> write into files, so nothing is split or filtered until a round is over.
 """
 
+import re
 import shutil
 import threading
 import time
@@ -27,6 +28,7 @@ import xxhash
 from ray.data import DataContext, Dataset
 from ray.data.checkpoint import CheckpointConfig
 from ray.data.exceptions import ExecutionTimeoutError
+from ray.exceptions import ActorDiedError
 
 from datagen.engines.base import EngineDown
 from datagen.generation.answers import FINAL_REASONS
@@ -129,6 +131,12 @@ class Round:
                 raise EngineDown(
                     f"nothing was answered for {LONGEST_SILENCE_S / 3600:.0f} h; is there a place for every engine? "
                     "Run the same command again to go on"
+                ) from None
+            except ActorDiedError as error:
+                causes = re.findall(r"^[\w.]*Error: .*", str(error), re.MULTILINE)
+                raise EngineDown(
+                    f"an engine, or a stage around it, could not start: {(causes or [error])[-1]} "
+                    "(what it said before stands further up)"
                 ) from None
 
     def _done_files(self) -> list[Path]:

@@ -1,16 +1,20 @@
 """Jobs as a user runs them: processes of their own, started in the repository's root."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 def free_port():
@@ -85,3 +89,42 @@ def job(command):
         return command(sys.executable, "-m", f"ray_jobs.{name}", "--config", f"recipes/{recipe}.yaml", *settings)
 
     return start
+
+
+class Cluster:
+    """A head node with its own ports and temporary folder, token authentication on."""
+
+    def __init__(self, command, folder):
+        self._command = command
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        """Of the job API."""
+        ports = {"port": 0, "dashboard-port": port, "dashboard-agent-listen-port": 0}
+        ports["ray-client-server-port"] = free_port()
+        self.head = self._ray(
+            *("start", "--head", "--block", "--num-cpus", "8", "--temp-dir", folder),
+            *(word for name, number in ports.items() for word in (f"--{name}", str(number))),
+        )
+        self.head.wait_for("Ray runtime started", timeout=120)
+
+    def submit(self, name, recipe, *overrides, token=TOKEN):
+        """Run `ray job submit` on a job with a recipe and overrides."""
+        python = ["python", "-m", f"ray_jobs.{name}", "--config", f"recipes/{recipe}.yaml"]
+        settings = [word for override in overrides for word in ("--set", override)]
+        to = ["job", "submit", "--address", self.address, "--working-dir", "."]
+        return self._ray(*to, "--", *python, *settings, token=token)
+
+    def _ray(self, *words, token=TOKEN):
+        # What a job calls `python` is what the head node does: the environment is active there.
+        path = f"{BIN}:{os.environ['PATH']}"
+        return self._command(str(BIN / "ray"), *words, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, PATH=path)
+
+
+@pytest.fixture
+def cluster(command):
+    # Unix socket paths are short: pytest's own temporary folder would be too long.
+    folder = tempfile.mkdtemp(prefix="drehr-ray-")
+    cluster = Cluster(command, folder)
+    yield cluster
+    cluster.head.kill()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Stage 2 on real vLLM engines inside Ray Data, on CPU with tiny Llamas."""
 
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -10,6 +11,8 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
+
+from tests.end_to_end.ray_metrics import metrics_while
 
 CANARY = "ZQXCANARYWORD"
 DONE = "output_answers.scratch-*/round-1/done"
@@ -61,6 +64,7 @@ def test_stage_2_runs_on_vllm_and_checks_what_the_model_names(on_vllm, pneumonia
     notes.append(" ".join([f"{CANARY}{'supercalifragilistic' * 3}"] * 60))  # longer than the model takes
     engine = [f"annotator.engine.{setting}" for setting in (f"model={pneumonia_llama}", *ON_CPU)]
     run = on_vllm("generate_entities", "stage2_vllm", notes, *engine, "annotator.engine.max_model_len=4000")
+    seen = metrics_while(run, run.ray_folder)
     assert run.wait() == 0, run.output()
     records = {record["idx"]: record for record in lines(tmp_path / "output" / "records.jsonl")}
     assert records.keys() == {f"n{bed}_0" for bed in range(1, 10, 2)}
@@ -79,6 +83,38 @@ def test_stage_2_runs_on_vllm_and_checks_what_the_model_names(on_vllm, pneumonia
     told = [f for f in tmp_path.glob("output*/*") if f.name in ("manifest.json", "errors.jsonl", "usage.json")]
     told += [run.log, *logs]
     assert [str(file) for file in told if CANARY.encode() in file.read_bytes()] == []
+    assert CANARY not in seen
+
+
+@pytest.mark.long
+def test_stage_2_runs_on_vllm_as_a_submitted_job(cluster, pneumonia_llama, tmp_path):
+    notes = tmp_path / "notes.jsonl"
+    rows = [{"note_id": f"n{bed}", "patient_id": f"p{bed}", "text": note(bed, "with pneumonia")} for bed in range(300)]
+    notes.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    store = f"store.path={tmp_path / 'store'}"
+    prepared = cluster.submit("prepare_corpus", "prepare_corpus", f"notes.path={notes}", store)
+    assert prepared.wait() == 0, prepared.output()
+    places = [store, f"built_graph.path={tmp_path / 'graph'}", f"output.path={tmp_path / 'output'}"]
+    # Of the machine's memory: the cluster's environment does not say how much vLLM may take.
+    arguments = "arguments={dtype: bfloat16, enforce_eager: true, gpu_memory_utilization: 0.2}"
+    engine = [f"annotator.engine.{each}" for each in (f"model={pneumonia_llama}", "device=cpu", arguments)]
+    run = cluster.submit("generate_entities", "stage2_vllm", *places, *engine)
+    assert run.wait(900) == 0, run.output()
+    assert re.search(r"calls answered: [\d,]+ of 900", run.output())
+    assert len(lines(tmp_path / "output" / "records.jsonl")) == 300
+    assert lines(tmp_path / "output" / "errors.jsonl") == []
+    assert json.loads((tmp_path / "output" / "report.json").read_text())["samples"]
+
+
+@pytest.mark.long
+def test_a_model_that_cannot_be_loaded_is_one_line(on_vllm, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    engine = [f"engine.{setting}" for setting in (f"model={tmp_path / 'model'}", *ON_CPU)]
+    run = on_vllm("annotate", "annotate", [note(1, "with a cough")], *engine, "task=questions")
+    assert run.wait() == 1
+    assert "error: an engine, or a stage around it, could not start: ValueError: " in run.output()
+    assert not (tmp_path / "output").exists()
 
 
 @pytest.mark.long
