@@ -4,16 +4,15 @@ import heapq
 import json
 import re
 from collections import Counter
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import jinja2
 import xxhash
 
 from datagen.graph.artefact import BuiltGraph, normalise
+from reporting.page import Passage, Section, Table, write_page
 
 REPORT_NAME = "report"
 MOST_TERMS = 50
@@ -55,9 +54,44 @@ def write_answers_report(
 
 def _write(report: dict[str, Any], folder: Path) -> None:
     (folder / f"{REPORT_NAME}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    template = (files(__package__) / "report.html.jinja").read_text("utf-8")
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
-    (folder / f"{REPORT_NAME}.html").write_text(page.render(report), "utf-8")
+    tables = {
+        "Counts": report["counts"],
+        "Language model": report.get("language_model"),
+        "Entities per chunk": report.get("entities_per_chunk"),
+        "How entities came in": report.get("provenance"),
+        "Assertion of entities": report.get("assertion"),
+    }
+    terms = {"Most suspicious matched terms": "most_suspicious", "Most frequent terms": "most_frequent"}
+    sections = [Section(title, [_numbers(values)]) for title, values in tables.items() if values]
+    sections += [Section(title, [_terms(report[key])]) for title, key in terms.items() if report.get(key)]
+    sections.append(Section("Samples", [_passage(sample) for sample in report["samples"]]))
+    write_page(folder / f"{REPORT_NAME}.html", "Training data", sections)
+
+
+def _numbers(values: dict[str, Any]) -> Table:
+    cells = {name.replace("_", " "): "not given" if value is None else f"{value:,}" for name, value in values.items()}
+    return Table([], list(cells.items()))
+
+
+def _terms(rows: list[dict[str, Any]]) -> Table:
+    return Table(
+        ["term", "records", "share", "may stand for", ""],
+        [
+            [
+                row["term"],
+                f"{row['count']:,}",
+                f"{row['share']:.1%}",
+                "; ".join(row["concepts"]),
+                "; ".join(row.get("why", [])),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _passage(sample: dict[str, Any]) -> Passage:
+    pieces = [(piece["text"], piece["is_entity"]) for piece in sample["pieces"]]
+    return Passage(sample["idx"], pieces, [(how, " · ".join(found)) for how, found in sample["entities"].items()])
 
 
 def summarise(records: Path, counts: dict[str, int], graph: BuiltGraph) -> dict[str, Any]:

@@ -1,38 +1,22 @@
-"""A benchmark folder: chunks, queries and which chunks answer which query.
+"""A benchmark: chunks to rank, queries, and which documents answer which query."""
 
-corpus.jsonl(.gz)   {"_id", "text", "note_id", "patient_id"} a line, more keys are ignored
-queries.jsonl(.gz)  {"_id", "text", "type"} a line, more keys are ignored
-qrels.tsv           header query-id, corpus-id, score; a score of 0 means judged and not relevant
-match_types.tsv     header query-id, corpus-id, match_type, evidence; one row for each relevant pair
-"""
-
-import gzip
-import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel
-
-
-class BenchmarkSettings(BaseModel):
-    """Which benchmark to evaluate on."""
-
-    path: Path
-    """Folder with corpus.jsonl(.gz), queries.jsonl(.gz), qrels.tsv and match_types.tsv."""
 
 
 class Judgement(NamedTuple):
-    """One relevant (query, chunk) pair; both are positions in the benchmark's tuples."""
+    """One relevant (query, document) pair; both are positions in the benchmark's tuples."""
 
     query: int
-    chunk: int
-    match_type: str
-    evidence: str
+    document: int
+    match_type: str = ""
+    """How the document says what the query asks (string, synonym, ...); empty where the benchmark does not tell."""
+    evidence: str = ""
+    grade: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,6 +32,32 @@ class Benchmark:
     query_texts: tuple[str, ...]
     query_types: tuple[str, ...]
     judgements: tuple[Judgement, ...]
+    ranks: Literal["chunk", "note"] = "chunk"
+    """What a document is: a chunk, or a whole note (a patient, a concept, ...), ranked by its best chunk."""
+    relevant_from: int = 1
+    """The lowest grade that counts as relevant for measures that know no grades."""
+    measures: tuple[str, ...] = ("mrr", "ndcg@10", "ndcg@10_cliniq", "map", "recall@100")
+    """What the benchmark is usually judged by, of `evaluation.metrics.MEASURES`."""
+
+    @cached_property
+    def document_ids(self) -> tuple[str, ...]:
+        return self.chunk_ids if self.ranks == "chunk" else tuple(dict.fromkeys(self.note_ids))
+
+    @cached_property
+    def document_at(self) -> dict[str, int]:
+        return {document: position for position, document in enumerate(self.document_ids)}
+
+    @cached_property
+    def document_of_chunk(self) -> np.ndarray:
+        """The document position of each chunk, int (chunks,)."""
+        names = self.chunk_ids if self.ranks == "chunk" else self.note_ids
+        return np.array([self.document_at[name] for name in names], dtype=np.int64)
+
+    @cached_property
+    def chunks_by_id(self) -> np.ndarray:
+        """Chunk positions by the id of their document, descending: how trec_eval orders ties."""
+        names = self.chunk_ids if self.ranks == "chunk" else self.note_ids
+        return np.array(sorted(range(len(names)), key=names.__getitem__, reverse=True))
 
     @cached_property
     def chunks_of_note(self) -> dict[str, np.ndarray]:
@@ -56,6 +66,11 @@ class Benchmark:
         for chunk, note in enumerate(self.note_ids):
             members.setdefault(note, []).append(chunk)
         return {note: np.array(chunks) for note, chunks in members.items()}
+
+    @property
+    def is_within_notes(self) -> bool:
+        """Whether the chunks of one note can be ranked: chunks are documents and some note has several."""
+        return self.ranks == "chunk" and len(self.chunks_of_note) < len(self.chunk_ids)
 
     @cached_property
     def judgements_of_query(self) -> dict[int, list[Judgement]]:
@@ -66,124 +81,27 @@ class Benchmark:
         return grouped
 
 
-def read_benchmark(folder: Path) -> Benchmark:
-    """Read and check a benchmark folder.
-
-    Raises ValueError naming file and row: a missing file, column or value, a duplicate id, a judgement of an
-    unknown query or chunk, a relevant pair without match type, a truncated gzip, an empty file.
-    """
-    chunks = _read_records(_find(folder, "corpus.jsonl"), ("text", "note_id"))
-    queries = _read_records(_find(folder, "queries.jsonl"), ("text", "type"))
-    query_at = {query: position for position, query in enumerate(queries)}
-    chunk_at = {chunk: position for position, chunk in enumerate(chunks)}
-
-    relevant: dict[tuple[int, int], int] = {}
-    for row, pair, values in _read_pairs(folder / "qrels.tsv", ("score",), query_at, chunk_at):
-        if not values[0].isdecimal():
-            raise ValueError(f"{folder / 'qrels.tsv'} row {row}: score is not a whole number")
-        if int(values[0]) > 0:
-            relevant[pair] = row
-    if not relevant:
-        raise ValueError(f"{folder / 'qrels.tsv'}: no relevant pair")
-
-    judgements = []
-    path = folder / "match_types.tsv"
-    for row, pair, (match_type, evidence) in _read_pairs(path, ("match_type", "evidence"), query_at, chunk_at):
-        if relevant.pop(pair, None) is None:
-            raise ValueError(f"{path} row {row}: this pair is not relevant in qrels.tsv")
-        judgements.append(Judgement(*pair, match_type, evidence))
-    for row in relevant.values():
-        raise ValueError(f"{folder / 'qrels.tsv'} row {row}: this pair has no row in match_types.tsv")
-
+def benchmark_of(
+    name: str,
+    chunks: Mapping[str, Mapping[str, str]],
+    queries: Mapping[str, Mapping[str, str]],
+    judgements: Iterable[Judgement],
+    *,
+    ranks: Literal["chunk", "note"] = "chunk",
+    relevant_from: int = 1,
+    measures: Sequence[str] = Benchmark.measures,
+) -> Benchmark:
+    """Of chunks (`text`, and `note_id` where it is not the chunk itself) and queries (`text`, `type`) by their ids."""
     return Benchmark(
-        name=folder.resolve().name,
+        name=name,
         chunk_ids=tuple(chunks),
         chunk_texts=tuple(chunk["text"] for chunk in chunks.values()),
-        note_ids=tuple(chunk["note_id"] for chunk in chunks.values()),
+        note_ids=tuple(chunk.get("note_id", chunk_id) for chunk_id, chunk in chunks.items()),
         query_ids=tuple(queries),
         query_texts=tuple(query["text"] for query in queries.values()),
-        query_types=tuple(query["type"] for query in queries.values()),
+        query_types=tuple(query.get("type", "") for query in queries.values()),
         judgements=tuple(judgements),
+        ranks=ranks,
+        relevant_from=relevant_from,
+        measures=tuple(measures),
     )
-
-
-def read_queries(path: Path) -> list[dict[str, str]]:
-    """The queries (_id, text, type) of one file in the form of queries.jsonl(.gz); ValueError as `read_benchmark`."""
-    return [{"_id": query, **columns} for query, columns in _read_records(path, ("text", "type")).items()]
-
-
-def _find(folder: Path, name: str) -> Path:
-    found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
-    if not found:
-        raise ValueError(f"{folder / name}: no such file, and no {name}.gz either")
-    return found[0]
-
-
-def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8", newline="")
-
-
-def _rows(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their row number from 1."""
-    row = 0
-    try:
-        with _open(path) as lines:
-            for row, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield row, line
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise ValueError(f"{path} row {row + 1}: the gzip stream is damaged or cut off here") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} row {row + 1}: not UTF-8") from None
-
-
-def _read_records(path: Path, columns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """JSON lines by `_id`; every column must be a string, ids a non-empty one."""
-    records: dict[str, dict[str, Any]] = {}
-    for row, line in _rows(path):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            raise ValueError(f"{path} row {row}: not a JSON object") from None
-        if not isinstance(record, dict):
-            raise ValueError(f"{path} row {row}: not a JSON object")
-        for column in ("_id", *columns):
-            if not isinstance(record.get(column), str) or not record[column]:
-                raise ValueError(f"{path} row {row}: {column} is missing, empty or not a string")
-        if record["_id"] in records:
-            raise ValueError(f"{path} row {row}: duplicate _id {record['_id']}")
-        records[record["_id"]] = {column: record[column] for column in columns}
-    if not records:
-        raise ValueError(f"{path}: no rows")
-    return records
-
-
-def _read_pairs(
-    path: Path, columns: tuple[str, ...], query_at: dict[str, int], chunk_at: dict[str, int]
-) -> Iterator[tuple[int, tuple[int, int], list[str]]]:
-    """Row number, (query, chunk) position and the values of `columns`, for each row of a TSV with header."""
-    rows = _rows(path)
-    header = next((line.rstrip("\r\n").split("\t") for _, line in rows), [])
-    for column in ("query-id", "corpus-id", *columns):
-        if column not in header:
-            raise ValueError(f"{path} row 1: no column {column}")
-    seen = set()
-    for row, line in rows:
-        fields = line.rstrip("\r\n").split("\t")
-        if len(fields) != len(header):
-            raise ValueError(f"{path} row {row}: {len(fields)} fields, the header has {len(header)}")
-        record = dict(zip(header, fields, strict=True))
-        query, chunk = record["query-id"], record["corpus-id"]
-        if query not in query_at:
-            raise ValueError(f"{path} row {row}: unknown query {query}")
-        if chunk not in chunk_at:
-            raise ValueError(f"{path} row {row}: unknown chunk {chunk}")
-        pair = query_at[query], chunk_at[chunk]
-        if pair in seen:
-            raise ValueError(f"{path} row {row}: query {query} and chunk {chunk} stand in an earlier row")
-        seen.add(pair)
-        yield row, pair, [record[column] for column in columns]

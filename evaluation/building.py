@@ -1,13 +1,12 @@
 """A benchmark of one's own: candidates pooled from retrievers for each query, and the folder once they are judged."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from evaluation.benchmark import Benchmark
-from evaluation.metrics import rank_chunks
-from evaluation.retrievers import Scores, parse_retriever
+from evaluation.retrievers import Bench
 
 
 class Judged(NamedTuple):
@@ -20,30 +19,15 @@ class Judged(NamedTuple):
     evidence: str
 
 
-def unjudged(name: str, chunks: Sequence[Mapping[str, str]], queries: Sequence[Mapping[str, str]]) -> Benchmark:
-    """Chunks (chunk_id, text, note_id) and queries (_id, text, type) as a benchmark without judgements."""
-    return Benchmark(
-        name=name,
-        chunk_ids=tuple(chunk["chunk_id"] for chunk in chunks),
-        chunk_texts=tuple(chunk["text"] for chunk in chunks),
-        note_ids=tuple(chunk["note_id"] for chunk in chunks),
-        query_ids=tuple(query["_id"] for query in queries),
-        query_texts=tuple(query["text"] for query in queries),
-        query_types=tuple(query["type"] for query in queries),
-        judgements=(),
-    )
-
-
-def pool(
-    benchmark: Benchmark, retrievers: Iterable[str], depth: int, progress: Callable[[str], None]
-) -> list[tuple[int, int]]:
+def pool(bench: Bench, retrievers: Iterable[str], depth: int) -> list[tuple[int, int]]:
     """The (query, chunk) positions that any retriever ranks among its first `depth`, sorted."""
-    scores = Scores(benchmark, progress)
     pairs: set[tuple[int, int]] = set()
     for spec in retrievers:
-        progress(f"{spec}: scoring")
-        order = rank_chunks(benchmark, scores.of(parse_retriever(spec)))
-        pairs.update((query, int(chunk)) for query, best in enumerate(order[:, :depth]) for chunk in best)
+        retriever, queries = bench.retriever(spec), len(bench.benchmark.query_ids)
+        for query in range(queries):
+            (hits,) = retriever.hits([query])
+            pairs.update((query, int(chunk)) for chunk in hits.documents[:depth])
+            bench.count(f"{spec}: queries ranked", 1, queries)
     return sorted(pairs)
 
 

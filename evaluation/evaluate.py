@@ -1,17 +1,36 @@
-"""Score retrievers on a benchmark: metrics.json, a TREC run for each retriever, and report.md."""
+"""Score retrievers on a benchmark: metrics.json, per_query.parquet, a TREC run for each, report.html."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, field_validator
 
-from evaluation.benchmark import BenchmarkSettings, read_benchmark
-from evaluation.metrics import count_ties, evaluate_ranking, rank_chunks
-from evaluation.report import markdown
-from evaluation.retrievers import Scores, parse_retriever
-from evaluation.runs import run_file_name, write_run
+from evaluation.benchmark import Benchmark
+from evaluation.benchmarks import BenchmarkSettings, read_benchmark
+from evaluation.figures import Figures, means, nested
+from evaluation.figures import Path as FigurePath
+from evaluation.report import MAIN, write_report
+from evaluation.retrievers import Bench, parse_retriever
+from evaluation.runs import RunWriter, run_file_name
+from evaluation.significance import Difference, PerQuery, differences, holm, intervals
+
+SCORES_AT_ONCE = 20_000_000
+"""Of (query, chunk) pairs, 80 MB a retriever."""
+PER_QUERY_SCHEMA = pa.schema(
+    [
+        ("retriever", pa.dictionary(pa.int32(), pa.string())),
+        ("figure", pa.dictionary(pa.int32(), pa.string())),
+        ("query_id", pa.string()),
+        ("sum", pa.float64()),
+        ("count", pa.float64()),
+    ]
+)
 
 
 class OutputSettings(BaseModel):
@@ -25,7 +44,7 @@ class EvaluateSettings(BaseModel):
 
     benchmark: BenchmarkSettings
     retrievers: list[str] = Field(min_length=1)
-    """Each `bm25`, `dense:<encoder>` or `hybrid:<encoder>`; an encoder is a folder or `bundled`."""
+    """As docs/evaluation.md lists them; the others are compared with the first."""
     output: OutputSettings
 
     @field_validator("retrievers")
@@ -40,30 +59,102 @@ class EvaluateSettings(BaseModel):
 
 def evaluate(
     settings: EvaluateSettings,
-    output_folder: Path,
-    progress: Callable[[str], None],
+    folder: Path,
+    bench: Callable[[Benchmark], Bench],
     labels: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write metrics.json, runs/*.run and report.md into `output_folder`; the metrics are returned too.
+    """Write the results into `folder`; the metrics are returned too.
 
-    `progress` is told what goes on, without clinical text. `labels` maps retriever specs to the names that the
-    report prints. Raises ValueError for a benchmark or an encoder that cannot be read.
+    `bench` gives what retrievers need. `labels` maps retriever specs to the names that the report prints. Raises
+    ValueError for a benchmark, an encoder or a run that cannot be read.
     """
-    benchmark = read_benchmark(settings.benchmark.path)
-    progress(f"{benchmark.name}: {len(benchmark.query_ids)} queries, {len(benchmark.chunk_ids)} chunks")
-    scores = Scores(benchmark, progress)
-    runs = output_folder / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
-    retrievers, ties = {}, {}
-    for spec in settings.retrievers:
-        progress(f"{spec}: scoring")
-        matrix = scores.of(parse_retriever(spec))
-        order = rank_chunks(benchmark, matrix)
-        retrievers[spec] = evaluate_ranking(benchmark, order)
-        ties[spec] = count_ties(benchmark, matrix)
-        write_run(runs / run_file_name(spec), benchmark, order, matrix, tag=Path(run_file_name(spec)).stem)
-        progress(f"{spec}: MRR {retrievers[spec]['multi_patient']['mrr']:.4f}")
-    metrics = {"benchmark": benchmark.name, "retrievers": retrievers}
-    (output_folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    (output_folder / "report.md").write_text(markdown(metrics, ties, labels), encoding="utf-8")
+    benchmark = read_benchmark(settings.benchmark.path, settings.benchmark.layout)
+    tools = bench(benchmark)
+    tools.progress(f"{benchmark.name}: {len(benchmark.query_ids)} queries, {len(benchmark.chunk_ids)} chunks")
+    figures = _rank(tools, settings.retrievers, folder / "runs")
+    per_query = {spec: of.per_query() for spec, of in figures.items()}
+    metrics: dict[str, Any] = {
+        "benchmark": benchmark.name,
+        "baseline": settings.retrievers[0],
+        "retrievers": {spec: means(of) for spec, of in per_query.items()},
+        "intervals": {spec: _intervals(of) for spec, of in per_query.items()},
+        "comparisons": compare_figures(per_query[settings.retrievers[0]], _all_but_first(per_query)),
+        "ties": {spec: of.ties for spec, of in figures.items()},
+        "settings": settings.model_dump(mode="json", exclude={"output"}),
+    }
+    _write_per_query(folder / "per_query.parquet", benchmark.query_ids, per_query)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    write_report(folder / "report.html", benchmark, metrics, figures, per_query, labels or {})
+    for spec, of in metrics["retrievers"].items():
+        tools.progress(f"{spec}: MRR {of['multi_patient']['mrr']:.4f}")
     return metrics
+
+
+def compare_figures(
+    baseline: Mapping[FigurePath, PerQuery], others: Mapping[str, Mapping[FigurePath, PerQuery]]
+) -> dict[str, Any]:
+    """The main figures of each retriever against the baseline's; Holm's correction is over all of them together."""
+    asked = [
+        (spec, path, of[path], baseline[path])
+        for spec, of in others.items()
+        for path in MAIN.values()
+        if path in of and path in baseline and of[path].counts.any()
+    ]
+    if not asked:
+        return {}
+    found = differences([ours for _, _, ours, _ in asked], [theirs for *_, theirs in asked])
+    corrected = {name: holm([getattr(each, name) for each in found]) for name in Difference._fields[-2:]}
+    tree: dict[FigurePath, Any] = {}
+    for place, ((spec, path, *_), difference) in enumerate(zip(asked, found, strict=True)):
+        adjusted = {f"{name}_holm": values[place] for name, values in corrected.items()}
+        tree[spec, "/".join(path)] = {**difference._asdict(), **adjusted}
+    return nested(tree)
+
+
+def _rank(tools: Bench, specs: Sequence[str], runs: Path) -> dict[str, Figures]:
+    benchmark = tools.benchmark
+    runs.mkdir(parents=True, exist_ok=True)
+    figures = {spec: Figures(benchmark) for spec in specs}
+    writers = {spec: RunWriter(runs / run_file_name(spec), benchmark) for spec in specs}
+    retrievers = {}
+    for spec in specs:
+        tools.progress(f"{spec}: preparing")
+        retrievers[spec] = tools.retriever(spec)
+    n = len(benchmark.query_ids)
+    step = max(1, min(256, SCORES_AT_ONCE // len(benchmark.chunk_ids)))
+    for start in range(0, n, step):
+        queries = range(start, min(start + step, n))
+        for spec, retriever in retrievers.items():
+            hits = dict(zip(queries, retriever.hits(queries), strict=True))
+            figures[spec].add(hits)
+            for query, of_query in hits.items():
+                writers[spec].write(query, of_query)
+        tools.count("queries ranked", len(queries), n)
+    for writer in writers.values():
+        writer.close()
+    return figures
+
+
+def _intervals(figures: Mapping[FigurePath, PerQuery]) -> dict[str, Any]:
+    bounds = intervals(list(figures.values())).tolist()
+    return nested({path: of if of[0] == of[0] else None for path, of in zip(figures, bounds, strict=True)})
+
+
+def _all_but_first(of: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(list(of.items())[1:])
+
+
+def _write_per_query(path: Path, query_ids: Sequence[str], of: Mapping[str, Mapping[FigurePath, PerQuery]]) -> None:
+    ids = np.array(query_ids, dtype=object)
+    with pq.ParquetWriter(path, PER_QUERY_SCHEMA) as writer:
+        for spec, figures in of.items():
+            for figure, values in figures.items():
+                there = values.counts > 0
+                n = int(there.sum())
+                columns = [[spec] * n, ["/".join(figure)] * n, ids[there], values.sums[there], values.counts[there]]
+                arrays = map(partial(_column), columns, PER_QUERY_SCHEMA.types)
+                writer.write_table(pa.Table.from_arrays(list(arrays), schema=PER_QUERY_SCHEMA))
+
+
+def _column(values: Any, kind: pa.DataType) -> pa.Array:
+    return pa.array(values, kind)

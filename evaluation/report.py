@@ -1,110 +1,295 @@
-"""The report: one table of retrievers for the terminal, and the whole of it as Markdown."""
+"""The report of an evaluation: its main table, and report.html with tables, plots and queries to read."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+import numpy as np
 
-MAIN_COLUMNS = {
+from evaluation.benchmark import Benchmark
+from evaluation.figures import Figures
+from evaluation.figures import Path as FigurePath
+from evaluation.metrics import RECALL_CURVE
+from evaluation.ranking import UNKNOWN, Hits
+from evaluation.significance import PerQuery
+from reporting import plots
+from reporting.page import Passage, Plot, Section, Table, write_page
+
+MAIN: dict[str, FigurePath] = {
     "MRR": ("multi_patient", "mrr"),
     "NDCG@10": ("multi_patient", "ndcg@10"),
+    "MAP": ("multi_patient", "map"),
+    "P@10": ("multi_patient", "precision@10"),
     "Recall@100": ("multi_patient", "recall@100"),
-    "1-patient MRR": ("single_patient", "mrr"),
-    "1-patient MAP": ("single_patient", "map"),
+    "Recall@1000": ("multi_patient", "recall@1000"),
+    "accuracy@1": ("multi_patient", "accuracy@1"),
+    "accuracy@5": ("multi_patient", "accuracy@5"),
+    "accuracy@10": ("multi_patient", "accuracy@10"),
+    "1-patient MRR": ("single_patient_cliniq", "mrr"),
+    "1-patient NDCG": ("single_patient_cliniq", "ndcg"),
+    "1-patient MAP": ("single_patient_cliniq", "map"),
     "non-string MRR": ("multi_patient", "by_match_type", "non-string", "mrr"),
     "unseen MRR": ("multi_patient", "by_match_type", "unseen", "mrr"),
 }
-DEFINITIONS = """\
-Multi-patient: all chunks are ranked for each query. 1-patient: the chunks of one note, for each query and note
-with a relevant chunk. MRR has no cut-off. By match type, the relevant chunks of other types are taken out of the
-ranking; `non-string` is every type but `string`; `unseen` is what training notes never held. `CliniQ NDCG@10`
-builds its ideal from the hits within the first 10 only, so it is never below the standard one. Under CliniQ's
-rules notes with fewer than 5 chunks and notes whose chunks are all relevant are skipped. Run files hold the first
-1,000 chunks of each query."""
+"""The figures of the main table, which are also those that are compared."""
+NAMES = {
+    "mrr": "MRR",
+    "ndcg@10": "NDCG@10",
+    "ndcg@10_cliniq": "NDCG@10 as CliniQ has it",
+    "ndcg": "NDCG",
+    "map": "MAP",
+    "precision@10": "P@10",
+}
+TASKS = {
+    "multi_patient": "All patients",
+    "single_patient": "One patient",
+    "single_patient_cliniq": "One patient, CliniQ's rules",
+}
+ABOUT = {
+    "multi_patient": "Every document is ranked for each query.",
+    "single_patient": "The chunks of one note are ranked, for each query and note with a relevant chunk.",
+    "single_patient_cliniq": "As above, without notes of fewer than 5 chunks and notes whose chunks are all relevant.",
+}
+SIGNIFICANT = 0.05
+SHOWN_QUERIES = 20
+PASSAGE_CHARACTERS = 700
+READ_ME = """\
+In brackets: the 95 % bootstrap interval over queries. A star marks a figure that differs from the first retriever's
+with p below 0.05 in the permutation test, corrected by Holm over all figures compared. docs/evaluation.md explains each
+figure."""
 
-Rows = list[list[str]]
 
-
-def terminal_table(metrics: Mapping[str, Any], labels: Mapping[str, str] | None = None) -> Table:
-    """The main table: a row for each retriever. `labels` maps specs to the names to print."""
-    header, rows = _main(metrics, labels or {})
-    # Without lines, and with headers broken before the cut-off, it fits a terminal of 80 columns.
-    table = Table(title=f"{metrics['benchmark']}: retrievers compared", box=None, pad_edge=False, collapse_padding=True)
-    for at, column in enumerate(header):
-        table.add_column(column.replace("@", " @"), justify="right" if at else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def markdown(
+def write_report(
+    path: Path,
+    benchmark: Benchmark,
     metrics: Mapping[str, Any],
-    ties: Mapping[str, Mapping[str, int]],
-    labels: Mapping[str, str] | None = None,
-) -> str:
-    """The whole report. `ties` holds the counts of `evaluation.metrics.count_ties` for each spec."""
-    labels = labels or {}
-    retrievers = metrics["retrievers"]
-    names = {spec: labels.get(spec, spec) for spec in retrievers}
-    parts = [f"# Retrieval on {metrics['benchmark']}", _markdown_table(*_main(metrics, labels)), DEFINITIONS]
-    for task, title in (("multi_patient", "Multi-patient"), ("single_patient", "1-patient")):
-        blocks = {spec: of[task] for spec, of in retrievers.items()}
-        columns = {"mrr": "MRR", "ndcg@10": "NDCG@10"}
-        whole = columns | {"ndcg@10_cliniq": "CliniQ NDCG@10", "map": "MAP", "recall@100": "Recall@100"}
-        rows = [[names[spec], *_cells(block, [*whole, "n"])] for spec, block in blocks.items()]
-        parts += [f"## {title}", _markdown_table(["retriever", *whole.values(), "n"], rows)]
-        for key, what in (("by_match_type", "match type"), ("by_query_type", "query type")):
-            rows = [
-                [kind, names[spec], *_cells(of_kind, [*columns, "n"])]
-                for kind in sorted({kind for block in blocks.values() for kind in block[key]})
-                for spec, block in blocks.items()
-                if (of_kind := block[key].get(kind))
-            ]
-            parts += [f"### By {what}", _markdown_table([what, "retriever", *columns.values(), "n"], rows)]
-    rows = [
-        [names[spec], *_cells(of["single_patient_cliniq"], ["mrr", "ndcg", "map", "n"])]
-        for spec, of in retrievers.items()
-    ]
-    parts += [
-        "## 1-patient, CliniQ's rules",
-        _markdown_table(["retriever", "MRR", "NDCG", "MAP", "n"], rows),
-        "## Ties",
-        "Equal scores rank by chunk id, descending. Where a relevant chunk ties with one that is not, another tool "
-        "may order them differently and its figures may differ.",
-        _markdown_table(
-            ["retriever", "queries whose first relevant chunk is tied", "queries with any relevant chunk tied"],
-            [[names[spec], str(of["first"]), str(of["any"])] for spec, of in ties.items()],
+    figures: Mapping[str, Figures],
+    per_query: Mapping[str, Mapping[FigurePath, PerQuery]],
+    labels: Mapping[str, str],
+) -> None:
+    """Write the page of one evaluation."""
+    names = {spec: labels.get(spec, spec) for spec in figures}
+    sections = [
+        Section("Retrievers compared", [main_table(metrics, labels, with_intervals=True)], READ_ME),
+        Section(
+            "Differences", [comparison_table(metrics["comparisons"], labels)], f"Against {names[metrics['baseline']]}."
         ),
+        Section("Plots", _plots(metrics, figures, per_query, names)),
+        *_tasks(metrics, names),
+        *_queries(benchmark, metrics["baseline"], figures, per_query, names),
+        Section("Ties", [_ties(metrics, names)], "Equal scores rank by document id, descending, as trec_eval has it."),
+        Section("To reproduce it", [_settings(metrics)]),
     ]
-    return "\n\n".join(parts) + "\n"
+    lead = f"{len(benchmark.query_ids):,} queries, {len(benchmark.chunk_ids):,} chunks. It holds clinical text."
+    write_page(path, f"Retrieval on {benchmark.name}", sections, lead)
 
 
-def _main(metrics: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[list[str], Rows]:
-    """Header and rows of the main table; a column that no retriever has is left out."""
+def main_table(metrics: Mapping[str, Any], labels: Mapping[str, str], with_intervals: bool = False) -> Table:
+    """A row for each retriever; a column that none has is left out. `labels` maps specs to the names to print."""
     retrievers = metrics["retrievers"]
-    values = {
-        title: {spec: _look_up(of, path) for spec, of in retrievers.items()} for title, path in MAIN_COLUMNS.items()
+    shown = {
+        title: path for title, path in MAIN.items() if any(_at(of, path) is not None for of in retrievers.values())
     }
-    shown = {title: of for title, of in values.items() if any(value is not None for value in of.values())}
-    rows = [[labels.get(spec, spec), *(_text(of[spec]) for of in shown.values())] for spec in retrievers]
-    return ["retriever", *shown], rows
+    rows = []
+    for spec, of in retrievers.items():
+        cells = [_number(_at(of, path)) for path in shown.values()]
+        if with_intervals:
+            marks = [_is_significant(metrics, spec, path) for path in shown.values()]
+            bounds = [_interval(_at(metrics["intervals"][spec], path)) for path in shown.values()]
+            cells = [f"{cell}{'*' * mark}{of}" for cell, mark, of in zip(cells, marks, bounds, strict=True)]
+        rows.append([labels.get(spec, spec), *cells])
+    return Table(["retriever", *shown], rows)
 
 
-def _look_up(tree: Any, path: Sequence[str]) -> Any:
+def comparison_table(comparisons: Mapping[str, Any], labels: Mapping[str, str]) -> Table:
+    """A row for each figure compared."""
+    titles = {"/".join(path): title for title, path in MAIN.items()}
+    rows = [
+        [
+            labels.get(spec, spec),
+            titles[figure],
+            f"{of['mean']:+.4f}",
+            f"{of['low']:+.4f} to {of['high']:+.4f}",
+            *(f"{of[name]:.4f}" for name in ("p_bootstrap_holm", "p_permutation_holm")),
+        ]
+        for spec, figures in comparisons.items()
+        for figure, of in figures.items()
+    ]
+    header = ["retriever", "figure", "difference", "95 % interval", "p bootstrap (Holm)", "p permutation (Holm)"]
+    return Table(header, rows)
+
+
+def _plots(
+    metrics: Mapping[str, Any],
+    figures: Mapping[str, Figures],
+    per_query: Mapping[str, Mapping[FigurePath, PerQuery]],
+    names: Mapping[str, str],
+) -> list[Plot]:
+    curves = {
+        names[spec]: [of["recall_curve"][measure] for measure in RECALL_CURVE]
+        for spec, of in metrics["retrievers"].items()
+    }
+    cutoffs = [float(measure.partition("@")[2]) for measure in RECALL_CURVE]
+    drawn = [
+        Plot(
+            plots.lines(curves, cutoffs, "k", "recall@k"),
+            "Recall",
+            "The share of a query's relevant documents among the first k, mean over queries.",
+        )
+    ]
+    baseline = metrics["baseline"]
+    path = MAIN["MRR"]
+    gains = {
+        names[spec]: (of[path].sums - per_query[baseline][path].sums)[of[path].counts > 0]
+        for spec, of in per_query.items()
+        if spec != baseline
+    }
+    if gains:
+        drawn.append(
+            Plot(
+                plots.sorted_bars(gains, "queries, most improved first", "difference of reciprocal rank"),
+                f"Query by query against {names[baseline]}",
+                "Above zero the retriever puts the first relevant document higher up.",
+            )
+        )
+    for spec, of in figures.items():
+        relevant, other = np.array(of.top_scores, dtype=float).reshape(-1, 2).T
+        drawn.append(
+            Plot(
+                plots.histograms({"best relevant": relevant, "best other": other}, "score", "queries"),
+                f"Scores of {names[spec]}",
+                "For each query the highest score of a relevant document and of any other: the less they overlap, the "
+                "better a score alone tells what is relevant.",
+            )
+        )
+    return drawn
+
+
+def _tasks(metrics: Mapping[str, Any], names: Mapping[str, str]) -> list[Section]:
+    sections = []
+    for task, title in TASKS.items():
+        blocks = {spec: of[task] for spec, of in metrics["retrievers"].items() if task in of}
+        if not blocks:
+            continue
+        whole = [key for key in next(iter(blocks.values())) if not key.startswith("by_")]
+        tables = [
+            Table(["retriever", *map(_name, whole)], [_row([names[spec]], of, whole) for spec, of in blocks.items()])
+        ]
+        for key, what in (("by_match_type", "match type"), ("by_query_type", "query type")):
+            kinds = sorted({kind for of in blocks.values() for kind in of.get(key, {})})
+            if kinds:
+                columns = list(next(of[key][kinds[0]] for of in blocks.values() if kinds[0] in of.get(key, {})))
+                rows = [
+                    _row([kind, names[spec]], of[key][kind], columns)
+                    for kind in kinds
+                    for spec, of in blocks.items()
+                    if kind in of.get(key, {})
+                ]
+                tables.append(Table([what, "retriever", *map(_name, columns)], rows, f"By {what}"))
+        sections.append(Section(title, tables, ABOUT[task]))
+    return sections
+
+
+def _queries(
+    benchmark: Benchmark,
+    baseline: str,
+    figures: Mapping[str, Figures],
+    per_query: Mapping[str, Mapping[FigurePath, PerQuery]],
+    names: Mapping[str, str],
+) -> list[Section]:
+    """Of the last retriever, which is the one that is worked on: its worst queries and its most improved ones."""
+    spec = list(figures)[-1]
+    path = MAIN["MRR"]
+    ours, theirs = per_query[spec][path], per_query[baseline][path]
+    judged = np.flatnonzero(ours.counts)
+    worst = judged[np.argsort(ours.sums[judged], kind="stable")][:SHOWN_QUERIES]
+    gains = (ours.sums - theirs.sums)[judged]
+    improved = [int(query) for query in judged[np.argsort(-gains, kind="stable")][:SHOWN_QUERIES]]
+    improved = [query for query in improved if ours.sums[query] > theirs.sums[query]]
+
+    def shown(query: int) -> list[Passage]:
+        ranks = [("MRR here", f"{ours.sums[query]:.4f}")]
+        if spec != baseline:
+            ranks.append((f"MRR of {names[baseline]}", f"{theirs.sums[query]:.4f}"))
+        return _query(benchmark, int(query), figures[spec].best[int(query)], ranks)
+
+    sections = [Section(f"Worst queries of {names[spec]}", [part for query in worst for part in shown(int(query))])]
+    if spec != baseline:
+        title = f"Queries most improved by {names[spec]}"
+        sections.append(Section(title, [part for query in improved for part in shown(query)]))
+    return sections
+
+
+def _query(benchmark: Benchmark, query: int, best: Hits, ranks: Sequence[tuple[str, str]]) -> list[Passage]:
+    relevant = {judgement.document: judgement for judgement in benchmark.judgements_of_query[query]}
+    kind = benchmark.query_types[query]
+    parts = [
+        Passage(
+            f"{benchmark.query_ids[query]}: {benchmark.query_texts[query]}{f' ({kind})' if kind else ''}",
+            (),
+            [*ranks, ("relevant", f"{len(relevant):,} documents")],
+        )
+    ]
+    for place, document in enumerate(best.documents.tolist(), 1):
+        if document == UNKNOWN:
+            continue
+        how = relevant.get(document)
+        says = "not relevant" if how is None else f"relevant{f', {how.match_type}' if how.match_type else ''}"
+        parts.append(_document(benchmark, query, document, f"rank {place}, {says}"))
+    unseen = [document for document in relevant if document not in best.documents]
+    if unseen and not any(document in relevant for document in best.documents.tolist()):
+        parts.append(
+            _document(benchmark, query, unseen[0], f"relevant, further down: {relevant[unseen[0]].match_type}")
+        )
+    return parts
+
+
+def _document(benchmark: Benchmark, query: int, document: int, what: str) -> Passage:
+    chunk = int(np.flatnonzero(benchmark.document_of_chunk == document)[0])
+    text = benchmark.chunk_texts[chunk]
+    text = f"{text[:PASSAGE_CHARACTERS]}…" if len(text) > PASSAGE_CHARACTERS else text
+    start = text.lower().find(benchmark.query_texts[query].lower())
+    end = start + len(benchmark.query_texts[query])
+    pieces = [(text, False)] if start < 0 else [(text[:start], False), (text[start:end], True), (text[end:], False)]
+    return Passage(f"{benchmark.document_ids[document]} · {what}", pieces)
+
+
+def _ties(metrics: Mapping[str, Any], names: Mapping[str, str]) -> Table:
+    header = ["retriever", "queries whose first relevant document is tied", "queries with any relevant document tied"]
+    return Table(header, [[names[spec], str(of["first"]), str(of["any"])] for spec, of in metrics["ties"].items()])
+
+
+def _settings(metrics: Mapping[str, Any]) -> Table:
+    settings = metrics["settings"]
+    rows = [["benchmark", f"{settings['benchmark']['path']} ({settings['benchmark']['layout']})"]]
+    rows += [[f"retriever {place}", spec] for place, spec in enumerate(settings["retrievers"], 1)]
+    return Table([], rows)
+
+
+def _at(tree: Any, path: FigurePath) -> Any:
     for key in path:
-        tree = tree.get(key, {})
-    return None if tree == {} else tree
+        tree = (tree or {}).get(key)
+    return tree
 
 
-def _cells(block: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    return [_text(block[name]) for name in names]
+def _is_significant(metrics: Mapping[str, Any], spec: str, path: FigurePath) -> bool:
+    of = metrics["comparisons"].get(spec, {}).get("/".join(path))
+    return of is not None and of["p_permutation_holm"] < SIGNIFICANT
 
 
-def _text(value: float | int | None) -> str:
+def _row(heads: Sequence[str], block: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    return [*heads, *(_number(block[column]) for column in columns)]
+
+
+def _name(measure: str) -> str:
+    return NAMES.get(measure, measure)
+
+
+def _number(value: float | int | None) -> str:
     if value is None:
         return "-"
-    return str(value) if isinstance(value, int) else f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
-def _markdown_table(header: Sequence[str], rows: Rows) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
+def _interval(bounds: Sequence[float] | None) -> str:
+    return f"\n[{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""

@@ -1,16 +1,19 @@
-"""TREC run files: `query-id Q0 chunk-id rank score tag`, one line for each ranked chunk."""
+"""TREC run files: `query-id Q0 document-id rank score tag`, one line for each ranked document."""
 
 import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import xxhash
 
 from evaluation.benchmark import Benchmark
+from evaluation.ranking import UNKNOWN, Hits
 
 RUN_DEPTH = 1000
-"""Chunks kept for each query, as is customary at TREC."""
+"""Documents kept for each query, as is customary at TREC."""
+FIELDS = 6
 
 
 def run_file_name(spec: str) -> str:
@@ -19,18 +22,107 @@ def run_file_name(spec: str) -> str:
     return f"{plain}.run" if plain == spec else f"{plain[-100:]}-{xxhash.xxh32_hexdigest(spec.encode())}.run"
 
 
-def write_run(path: Path, benchmark: Benchmark, order: np.ndarray, scores: np.ndarray, tag: str) -> None:
-    """Write the best `RUN_DEPTH` chunks of every query; `path` appears only when it is whole.
+class RunWriter:
+    """Writes the best RUN_DEPTH documents of each query; the file appears only when `close` finds it whole.
 
-    `order` holds chunk positions best first, `scores` is indexed by chunk position; both (queries, chunks).
     Scores are written so that they read back exactly; equal ones stay ties.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for query_id, chunks, of_chunk in zip(benchmark.query_ids, order[:, :RUN_DEPTH], scores, strict=True):
-            ranked = zip(chunks.tolist(), of_chunk[chunks].tolist(), strict=True)
-            file.writelines(
-                f"{query_id} Q0 {benchmark.chunk_ids[chunk]} {rank} {score:.9g} {tag}\n"
-                for rank, (chunk, score) in enumerate(ranked, start=1)
-            )
-    os.replace(partial, path)
+
+    def __init__(self, path: Path, benchmark: Benchmark) -> None:
+        self._path, self._benchmark = path, benchmark
+        self._partial = path.with_name(f"{path.name}.partial")
+        self._file = self._partial.open("w", encoding="utf-8")
+
+    def write(self, query: int, hits: Hits) -> None:
+        """Add a query's lines; documents that the benchmark does not know are left out."""
+        ranked = zip(hits.documents[:RUN_DEPTH].tolist(), hits.scores[:RUN_DEPTH].tolist(), strict=True)
+        self._file.writelines(
+            f"{self._benchmark.query_ids[query]} Q0 {self._benchmark.document_ids[document]} {rank} {score:.9g} "
+            f"{self._path.stem}\n"
+            for rank, (document, score) in enumerate(ranked, start=1)
+            if document != UNKNOWN
+        )
+
+    def close(self) -> None:
+        self._file.close()
+        os.replace(self._partial, self._path)
+
+
+class Run:
+    """A run file read query by query: memory holds where each query's lines are, and one query's lines at a time.
+
+    The lines of a query must stand together. Raises ValueError naming file and line: another number of fields, a score
+    that is no number, a query whose lines stand apart, a document twice in one query, a file without lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._spans: dict[str, tuple[int, int, int]] = {}
+        """Of each query: offset of its first line, length in bytes, number of its first line."""
+        try:
+            with path.open("rb") as file:
+                self._find_queries(file)
+        except FileNotFoundError:
+            raise ValueError(f"{path}: no such file") from None
+        if not self._spans:
+            raise ValueError(f"{path}: no lines; an empty run cannot be scored")
+
+    @property
+    def query_ids(self) -> set[str]:
+        return set(self._spans)
+
+    def scores_of(self, query_id: str) -> dict[str, float]:
+        """Scores by document id; empty for a query without lines."""
+        if query_id not in self._spans:
+            return {}
+        offset, length, first = self._spans[query_id]
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            lines = file.read(length).splitlines()
+        scores: dict[str, float] = {}
+        for number, line in enumerate(lines, first):
+            if not line.strip():
+                continue
+            document, score = self._fields(number, line)[2:5:2]
+            if document in scores:
+                raise ValueError(f"{self._path} line {number}: this document stands in an earlier line of the query")
+            scores[document] = self._number(number, score)
+        return scores
+
+    def _find_queries(self, file: BinaryIO) -> None:
+        query, start, first, offset = b"", 0, 1, 0
+        number = 0
+        for number, line in enumerate(file, 1):
+            name = line.split(None, 1)[0] if line.strip() else query
+            if name != query:
+                self._close(query, start, offset, first)
+                query, start, first = name, offset, number
+                if name.decode("utf-8", "replace") in self._spans:
+                    raise ValueError(
+                        f"{self._path} line {number}: lines of this query stand further up too; sort the file by "
+                        f"query, as `sort -s -k1,1` does"
+                    )
+            offset += len(line)
+        self._close(query, start, offset, first)
+
+    def _close(self, query: bytes, start: int, end: int, first: int) -> None:
+        if query:
+            self._spans[query.decode("utf-8", "replace")] = start, end - start, first
+
+    def _fields(self, number: int, line: bytes) -> list[str]:
+        try:
+            fields = line.decode().split()
+        except UnicodeDecodeError:
+            raise ValueError(f"{self._path} line {number}: not UTF-8") from None
+        if len(fields) != FIELDS:
+            raise ValueError(f"{self._path} line {number}: {len(fields)} fields, a run file has {FIELDS}")
+        return fields
+
+    def _number(self, number: int, text: str) -> float:
+        try:
+            score = float(text)
+        except ValueError:
+            score = np.nan
+        if not np.isfinite(score):
+            raise ValueError(f"{self._path} line {number}: its score is not a finite number")
+        return score

@@ -1,34 +1,104 @@
-"""Score retrievers on a benchmark: metrics.json, TREC run files and a report; the main table is printed."""
+"""Score retrievers on a benchmark, or compare two evaluations: metrics, TREC run files and a report to read."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from pydantic import model_validator
 from rich.console import Console
 
+from datagen.graph.artefact import BuiltGraph, normalise
+from encoders.workers import WorkerSettings
+from evaluation.benchmark import Benchmark
+from evaluation.comparison import compare
+from evaluation.encoding import CorpusVectors
 from evaluation.evaluate import EvaluateSettings, evaluate
-from evaluation.report import terminal_table
-from ray_jobs.job import main, require
+from evaluation.report import comparison_table, main_table
+from evaluation.retrievers import Bench, inputs_of
+from ray_jobs.job import Folder, main, require
+from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
+from reporting.terminal import terminal_table
+
+MOST_SYNONYMS = 20
 
 
-def run(settings: EvaluateSettings, labels: Mapping[str, str] | None = None) -> None:
+class EvaluateJobSettings(EvaluateSettings):
+    built_graph: Folder | None = None
+    """The graph that `expanded:` retrievers take synonyms from, as the jobs that write training records build it."""
+    workers: WorkerSettings = WorkerSettings()
+    vectors: Folder = Folder(path=Path("runs/vectors"))
+    """Where vectors of chunks are kept from one evaluation to the next."""
+    compare: tuple[Folder, Folder] | None = None
+    """Two outputs of this job, the earlier one first; then nothing is scored and `benchmark` is not read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compared_folders_are_paths(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("compare"), list):
+            values = {**values, "compare": [{"path": each} for each in values["compare"]]}
+        return values
+
+
+def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) -> None:
     """`labels` maps retrievers to the names that the tables print."""
-    require(benchmark__path=settings.benchmark.path)
-    encoders = {encoder for name in settings.retrievers if (encoder := name.partition(":")[2])}
+    if settings.compare:
+        before, after = settings.compare
+        _compare(before.path, after.path, settings.output.path)
+        return
+    graph = settings.built_graph.path / "built" if settings.built_graph else None
+    require(benchmark__path=settings.benchmark.path, built_graph__path=graph)
+    inputs = {key: value for spec in settings.retrievers for key, value in inputs_of(spec).items()}
+    # What a service answers may change at any time.
+    asked = time.time_ns() if any("service:" in spec for spec in settings.retrievers) else 0
     run_step(
         "evaluate",
         settings.output.path,
-        {"retrievers": settings.retrievers, "labels": dict(labels or {})},
-        {"benchmark": settings.benchmark.path, **{encoder: encoder for encoder in encoders}},
-        lambda step: _summary(evaluate(settings, step.folder, _progress, labels)),
+        {
+            "retrievers": settings.retrievers,
+            "layout": settings.benchmark.layout,
+            "labels": dict(labels or {}),
+            "asked": asked,
+        },
+        {"benchmark": settings.benchmark.path, **inputs, **({"graph": graph} if graph else {})},
+        lambda step: _summary(evaluate(settings, step.folder, _bench_of(settings, graph), labels)),
     )
     metrics = json.loads((settings.output.path / "metrics.json").read_text())
-    Console().print(terminal_table(metrics, labels))
+    title = f"{metrics['benchmark']}: retrievers compared"
+    Console().print(terminal_table(main_table(metrics, labels or {}), title))
 
 
-def _progress(line: str) -> None:
-    print(f"  {line}", flush=True)
+def _bench_of(settings: EvaluateJobSettings, graph: Path | None) -> Callable[[Benchmark], Bench]:
+    count = Progress()
+    vectors = CorpusVectors(settings.vectors.path, settings.workers, count)
+    synonyms = _synonyms(graph) if graph else None
+    return lambda benchmark: Bench(benchmark, lambda line: print(f"  {line}", flush=True), count, vectors, synonyms)
+
+
+def _synonyms(folder: Path) -> Callable[[str], Sequence[str]]:
+    graph = BuiltGraph.open(folder)
+
+    def names(text: str) -> list[str]:
+        found = [term for concept in graph.concepts_of(text) for term in graph.terms_of(concept)]
+        return [term for term in dict.fromkeys(found) if term != normalise(text)][:MOST_SYNONYMS]
+
+    return names
+
+
+def _compare(before: Path, after: Path, output: Path) -> None:
+    require(compare__0=before, compare__1=after)
+    run_step(
+        "compare",
+        output,
+        {},
+        {"before": before, "after": after},
+        lambda step: {"retrievers": len(compare(before, after, step.folder)["comparisons"])},
+    )
+    result = json.loads((output / "comparison.json").read_text())
+    title = f"{result['benchmark']}: {after} against {before}"
+    Console().print(terminal_table(comparison_table(result["comparisons"], {}), title))
 
 
 def _summary(metrics: dict[str, Any]) -> dict[str, int]:
@@ -36,4 +106,4 @@ def _summary(metrics: dict[str, Any]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    main(EvaluateSettings, run)
+    main(EvaluateJobSettings, run)

@@ -20,10 +20,15 @@ from datagen.generation.rounds import WriteCalls
 from datagen.generation.settings import AskSettings
 from datagen.report import SAMPLES, write_answers_report
 from datagen.tasks import load_task
-from evaluation.benchmark import Benchmark, read_queries
-from evaluation.building import Judged, pool, unjudged, write_benchmark
+from encoders.workers import WorkerSettings
+from evaluation.benchmark import Benchmark, benchmark_of
+from evaluation.benchmarks.files import read_records
+from evaluation.building import Judged, pool, write_benchmark
+from evaluation.encoding import CorpusVectors
+from evaluation.retrievers import Bench, inputs_of
 from ray_jobs.answers import run_ask_step
 from ray_jobs.job import Folder, main, require
+from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
 
 MOST_CHUNKS = 200_000
@@ -38,6 +43,9 @@ class JudgeSettings(AskSettings):
     pool: list[str] = Field(default=["bm25", "dense:bundled"], min_length=1)
     """Retrievers, as the job evaluate names them, whose best chunks are judged."""
     depth: int = Field(default=20, ge=1)
+    workers: WorkerSettings = WorkerSettings()
+    vectors: Folder = Folder(path=Path("runs/vectors"))
+    """Where vectors of chunks are kept from one run to the next."""
     only_errors: bool = False
     """Ask again about the failed calls of a finished output, and about no others."""
     output: Folder
@@ -53,7 +61,7 @@ def run(settings: JudgeSettings) -> None:
             "prepare a store of some thousand notes"
         )
     named: dict[str, Path | str] = {"store": store.folder, "queries": settings.queries.path}
-    named |= {encoder: encoder for each in settings.pool if (encoder := each.partition(":")[2])}
+    named |= {key: value for each in settings.pool for key, value in inputs_of(each).items()}
 
     def calls(earlier: Path | None) -> WriteCalls:
         return partial(_write_calls, settings, failed_calls(earlier / ANSWERS) if earlier else None)
@@ -67,7 +75,8 @@ def _read(settings: JudgeSettings) -> tuple[Benchmark, list[str]]:
     """The benchmark without judgements, and the patients of its chunks."""
     columns = ["chunk_id", "text", "note_id", "patient_id"]
     rows = Store(settings.store.path).chunks().to_table(columns=columns).to_pylist()
-    benchmark = unjudged(settings.output.path.name, rows, read_queries(settings.queries.path))
+    queries = read_records(settings.queries.path, ("text", "type"))
+    benchmark = benchmark_of(settings.output.path.name, {row["chunk_id"]: row for row in rows}, queries, ())
     return benchmark, [row["patient_id"] for row in rows]
 
 
@@ -97,7 +106,10 @@ def _build(settings: JudgeSettings, answers: Path, folder: Path) -> dict[str, in
 
 
 def _pairs(benchmark: Benchmark, settings: JudgeSettings) -> Iterator[tuple[str, str, str, str]]:
-    for query, chunk in pool(benchmark, settings.pool, settings.depth, lambda line: print(f"  {line}", flush=True)):
+    count = Progress()
+    vectors = CorpusVectors(settings.vectors.path, settings.workers, count)
+    bench = Bench(benchmark, lambda line: print(f"  {line}", flush=True), count, vectors)
+    for query, chunk in pool(bench, settings.pool, settings.depth):
         yield (
             benchmark.query_ids[query],
             benchmark.query_texts[query],

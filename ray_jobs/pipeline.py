@@ -18,8 +18,7 @@ from datagen.stage1 import Stage1Settings, stage1_settings
 from encoders.spec import BUNDLED
 from encoders.training import TrainingSettings
 from encoders.workers import WorkerSettings
-from evaluation.benchmark import BenchmarkSettings
-from evaluation.evaluate import EvaluateSettings
+from evaluation.benchmarks import BenchmarkSettings
 from ray_jobs import (
     build_index,
     evaluate,
@@ -30,6 +29,7 @@ from ray_jobs import (
     train_encoder,
 )
 from ray_jobs.build_index import BuildIndexSettings, IndexSettings
+from ray_jobs.evaluate import EvaluateJobSettings
 from ray_jobs.example_searches import ExampleSettings, show_example_searches
 from ray_jobs.generate_entities import GenerateEntitiesSettings
 from ray_jobs.generate_hospital import GenerateHospitalSettings
@@ -81,6 +81,7 @@ class Folders:
         self.stage1_encoder = root / "stage1_encoder"
         self.encoder = root / "encoder"
         self.release = root / "release"
+        self.vectors = root / "vectors"
         self.evaluation = root / "evaluation"
 
 
@@ -161,8 +162,14 @@ def run(settings: PipelineSettings) -> None:
             f"hybrid:{folders.encoder}": "hybrid",
         }
         evaluate.run(
-            EvaluateSettings.model_validate(
-                {"benchmark": benchmark, "retrievers": list(labels), "output": {"path": folders.evaluation}}
+            EvaluateJobSettings.model_validate(
+                {
+                    "benchmark": benchmark,
+                    "retrievers": list(labels),
+                    "workers": settings.workers,
+                    "vectors": {"path": folders.vectors},
+                    "output": {"path": folders.evaluation},
+                }
             ),
             labels,
         )
@@ -180,7 +187,7 @@ Written to {settings.output.path.resolve()}:
   stage1_records/   training records of matched and expanded terms, and stage2_records/ of annotated ones
   encoder/          the trained encoder; plain sentence-transformers loads it
   release/          the search index, {settings.index.shards} shards
-  evaluation/       metrics.json, report.md, TREC run files
+  evaluation/       metrics.json, report.html, TREC run files
 
 Next, to search it yourself:
   python -m ray_jobs.serve --config recipes/serve.yaml --set release.path={folders.release}

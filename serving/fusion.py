@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_LEXICAL_WEIGHT = 0.7
+RRF_K = 60
 
 
 def convex(
@@ -25,3 +26,20 @@ def convex(
     best = lexical.max(axis=-1, keepdims=True, initial=0)
     normalised = np.divide(lexical, best, out=np.zeros(lexical.shape, np.float32), where=best > 0)
     return (weight * normalised + (1 - weight) * dense).astype(np.float32)
+
+
+def reciprocal_rank(lexical: NDArray[np.floating], dense: NDArray[np.floating], k: int = RRF_K) -> NDArray[np.float32]:
+    """`1 / (k + rank)` summed over both, ranks from 1; equal scores share the better rank.
+
+    Arrays as `convex` takes them; a candidate that matches no word has no lexical rank. Source: Cormack, Clarke,
+    Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual rank learning methods" (SIGIR 2009).
+    """
+    fused = 1 / (k + _ranks(dense)) + np.where(lexical > 0, 1 / (k + _ranks(lexical)), 0)
+    return fused.astype(np.float32)
+
+
+def _ranks(scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    """From 1, highest score first: one more than how many are higher."""
+    rows = scores.reshape(-1, scores.shape[-1])
+    higher = [len(row) - np.searchsorted(np.sort(row), row, side="right") for row in rows]
+    return np.array(higher, dtype=np.float64).reshape(scores.shape) + 1

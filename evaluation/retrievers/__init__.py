@@ -1,24 +1,37 @@
-"""Retrievers by the text that names them, such as `bm25`, `dense:bundled` or `hybrid:runs/encoder`."""
+"""Retrievers by the text that names them, such as `bm25`, `dense:bundled` or `run:other_tool.run`."""
 
-from collections.abc import Callable
-
-from evaluation.retrievers.base import Retriever, Scores
+from evaluation.retrievers.base import Bench, Retriever, Scorer
 from evaluation.retrievers.bm25 import Bm25
 from evaluation.retrievers.dense import Dense
-from evaluation.retrievers.hybrid import Hybrid
+from evaluation.retrievers.exact import Exact
+from evaluation.retrievers.expanded import Expanded
+from evaluation.retrievers.hybrid import Hybrid, ReciprocalRank
+from evaluation.retrievers.plain import SentenceTransformers
+from evaluation.retrievers.run_file import RunFile
+from evaluation.retrievers.service import Service
 
-RETRIEVERS: dict[str, type[Retriever]] = {leaf.form.partition(":")[0]: leaf for leaf in (Bm25, Dense, Hybrid)}
+LEAVES = (Bm25, Exact, Dense, SentenceTransformers, Hybrid, ReciprocalRank, Expanded, Service, RunFile)
+RETRIEVERS: dict[str, type[Retriever]] = {leaf.form.partition(":")[0]: leaf for leaf in LEAVES}
 
 
-def parse_retriever(spec: str) -> Retriever:
-    """The retriever that `spec` names. Raises ValueError listing the known forms."""
+def parse_retriever(spec: str) -> tuple[type[Retriever], str]:
+    """The leaf that `spec` names, and its argument. Raises ValueError listing the known forms."""
     kind, _, argument = spec.partition(":")
     leaf = RETRIEVERS.get(kind)
     if leaf is None or (":" in leaf.form) != bool(argument) or spec.endswith(":"):
         forms = ", ".join(known.form for known in RETRIEVERS.values())
         raise ValueError(f"unknown retriever {spec!r}; known: {forms}")
-    build: Callable[..., Retriever] = leaf
-    return build(argument) if argument else build()
+    if leaf is Expanded:
+        parse_retriever(argument)
+    return leaf, argument
 
 
-__all__ = ["Retriever", "Scores", "parse_retriever"]
+def inputs_of(spec: str) -> dict[str, str]:
+    """What a retriever reads beside the benchmark, by a name for it: encoders, folders and files."""
+    leaf, argument = parse_retriever(spec)
+    if leaf is Expanded:
+        return inputs_of(argument)
+    return {argument: argument} if leaf in (Dense, Hybrid, ReciprocalRank, RunFile, SentenceTransformers) else {}
+
+
+__all__ = ["Bench", "Retriever", "Scorer", "inputs_of", "parse_retriever"]

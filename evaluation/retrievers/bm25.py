@@ -1,12 +1,14 @@
 """Okapi BM25 over the benchmark's chunks (Robertson et al., TREC-3; idf as Lucene has it, so never negative)."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import bm25s
 import numpy as np
 
-from evaluation.retrievers.base import Retriever, Scores
+from evaluation.retrievers.base import Bench, Scorer
+
+K1, B = 0.9, 0.4
 
 
 def words(text: str) -> list[str]:
@@ -14,19 +16,17 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-@dataclass(frozen=True)
-class Bm25(Retriever):
+class Bm25(Scorer):
     """Scores are 0 for chunks that share no word with the query."""
 
     form = "bm25"
-    k1: float = 0.9
-    b: float = 0.4
 
-    def score(self, scores: Scores) -> np.ndarray:
-        benchmark = scores.benchmark
-        index = bm25s.BM25(k1=self.k1, b=self.b, method="lucene")
-        index.index([words(text) for text in benchmark.chunk_texts], show_progress=False)
+    def __init__(self, bench: Bench, argument: str) -> None:
+        super().__init__(bench, argument)
+        self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
+        self._index.index([words(text) for text in bench.benchmark.chunk_texts], show_progress=False)
+
+    def score_texts(self, texts: Sequence[str]) -> np.ndarray:
         # bm25s refuses a query without tokens.
-        silent = np.zeros(len(benchmark.chunk_ids), dtype=np.float32)
-        queries = [words(text) for text in benchmark.query_texts]
-        return np.stack([index.get_scores(query) if query else silent for query in queries])
+        silent = np.zeros(len(self.bench.benchmark.chunk_ids), dtype=np.float32)
+        return np.stack([self._index.get_scores(query) if (query := words(text)) else silent for text in texts])

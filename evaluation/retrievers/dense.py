@@ -1,31 +1,27 @@
-"""Cosine between the vectors of an encoder."""
+"""Cosine between the vectors of an encoder, compared exactly, without an index."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from encoders.encoder import Encoder
-from evaluation.retrievers.base import Retriever, Scores
+from evaluation.retrievers.base import Bench, Scorer
 
 
-@dataclass(frozen=True)
-class Dense(Retriever):
-    """Every chunk and query is encoded once and compared exactly, without an index."""
+class Dense(Scorer):
+    """One of this project's encoders, or a folder in the layout of sentence-transformers that it can read."""
 
     form = "dense:<encoder folder or bundled>"
-    encoder: str
 
-    def score(self, scores: Scores) -> np.ndarray:
-        encoder = Encoder.load(self.encoder)
+    def __init__(self, bench: Bench, argument: str) -> None:
+        super().__init__(bench, argument)
+        self._encoder = Encoder.load(argument)
+        self._chunks = unit(bench.encode(argument, bench.benchmark))
 
-        def report(done: int, total: int) -> None:
-            if done == total or done % 320 == 0:
-                scores.progress(f"{self.encoder}: {done} of {total} chunks encoded")
-
-        chunks = encoder.encode_passages(scores.benchmark.chunk_texts, report)
-        queries = encoder.encode_queries(scores.benchmark.query_texts)
-        return _unit(queries) @ _unit(chunks).T
+    def score_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return unit(self._encoder.encode_queries(texts)) @ self._chunks.T
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Of length 1, as cosines need them."""
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,23 +1,43 @@
-"""Words and meaning together: a convex sum of BM25 and cosine, each normalised within a query."""
+"""Words and meaning together: BM25 and cosine, fused as the service fuses them."""
 
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.retrievers.base import Retriever, Scores
-from evaluation.retrievers.bm25 import Bm25
-from evaluation.retrievers.dense import Dense
-from serving.fusion import DEFAULT_LEXICAL_WEIGHT, convex
+from evaluation.retrievers.base import Bench, Scorer
+from serving.fusion import convex, reciprocal_rank
 
 
-@dataclass(frozen=True)
-class Hybrid(Retriever):
-    """`weight` is the share of BM25."""
+class _Fused(Scorer):
+    def __init__(self, bench: Bench, argument: str) -> None:
+        super().__init__(bench, argument)
+        lexical, dense = bench.retriever("bm25"), bench.retriever(f"dense:{argument}")
+        assert isinstance(lexical, Scorer)
+        assert isinstance(dense, Scorer)
+        self._lexical, self._dense = lexical, dense
+
+    def _scored(self, queries: Sequence[int]) -> np.ndarray:
+        return self.fuse(self._lexical.scores(queries), self._dense.scores(queries))
+
+    def score_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self.fuse(self._lexical.score_texts(texts), self._dense.score_texts(texts))
+
+    @staticmethod
+    @abstractmethod
+    def fuse(lexical: np.ndarray, dense: np.ndarray) -> np.ndarray:
+        """Fused scores of both arrays (queries, chunks)."""
+
+
+class Hybrid(_Fused):
+    """A convex sum, the scores of BM25 normalised within a query."""
 
     form = "hybrid:<encoder folder or bundled>"
-    encoder: str
-    weight: float = DEFAULT_LEXICAL_WEIGHT
+    fuse = staticmethod(convex)
 
-    def score(self, scores: Scores) -> np.ndarray:
-        lexical, dense = scores.of(Bm25()), scores.of(Dense(self.encoder))
-        return convex(lexical, dense, self.weight)
+
+class ReciprocalRank(_Fused):
+    """Reciprocal rank fusion, for which scores are only an order."""
+
+    form = "rrf:<encoder folder or bundled>"
+    fuse = staticmethod(reciprocal_rank)

@@ -1,10 +1,16 @@
-"""The tiny benchmark as a folder."""
+"""The tiny benchmark as a folder, and what retrievers need to search one."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_benchmark import TINY
+
+from encoders.encoder import Encoder
+from evaluation.benchmark import Benchmark
+from evaluation.retrievers import Bench
 
 
 @pytest.fixture
@@ -19,3 +25,23 @@ def write_benchmark(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+def encode_here(encoder: str, benchmark: Benchmark) -> np.ndarray:
+    """In this process, without Ray; the same texts once."""
+    return _vectors(encoder, benchmark.chunk_texts)
+
+
+@cache
+def _vectors(encoder: str, texts: tuple[str, ...]) -> np.ndarray:
+    return Encoder.load(encoder).encode_passages(texts)
+
+
+@pytest.fixture
+def bench() -> Callable[..., Bench]:
+    """A benchmark ready to search; what retrievers say goes to `said`."""
+
+    def make(benchmark: Benchmark, said: list[str] | None = None, synonyms: Callable | None = None) -> Bench:
+        return Bench(benchmark, [].append if said is None else said.append, lambda *_: None, encode_here, synonyms)
+
+    return make

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from evaluation.benchmark import read_benchmark
-from evaluation.metrics import evaluate_ranking, measure, rank_chunks, single_patient
-from evaluation.retrievers import Scores, parse_retriever
+from evaluation.benchmarks import read_benchmark
+from evaluation.figures import Figures, means
+from evaluation.metrics import measure
+from evaluation.ranking import single_patient
 
 DATA = Path(__file__).parents[2].parent / "shared/data"
 NAMES = {"mrr": "MRR", "ndcg@10": "NDCG@10", "map": "MAP", "recall@100": "R@100", "n": "n"}
@@ -16,11 +18,22 @@ TOLERANCE = 0.005
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no development benchmarks in {DATA}")
 
 
-def assert_baselines(name: str, system: str, spec: str, scores: Scores) -> None:
+def hits_of(bench, name, spec):
+    tools = bench(read_benchmark(DATA / name))
+    queries = range(len(tools.benchmark.query_ids))
+    return tools.benchmark, dict(zip(queries, tools.retriever(spec).hits(queries), strict=True))
+
+
+def metrics_of(benchmark, hits):
+    figures = Figures(benchmark)
+    figures.add(hits)
+    return means(figures.per_query())
+
+
+def assert_baselines(bench, name: str, system: str, spec: str) -> None:
     baseline = json.loads((DATA / name / "BASELINES.json").read_text())[system]
-    benchmark = scores.benchmark
-    order = rank_chunks(benchmark, scores.of(parse_retriever(spec)))
-    metrics = evaluate_ranking(benchmark, order)
+    benchmark, hits = hits_of(bench, name, spec)
+    metrics = metrics_of(benchmark, hits)
 
     def agree(ours: dict, theirs: dict) -> None:
         for our_name in NAMES.keys() & ours.keys():
@@ -32,26 +45,27 @@ def assert_baselines(name: str, system: str, spec: str, scores: Scores) -> None:
         agree(metrics["multi_patient"]["by_match_type"][kind.removesuffix(" (all)")], theirs)
     for kind, theirs in baseline["by_query_type"].items():
         agree(metrics["multi_patient"]["by_query_type"][kind], theirs)
-    mixed = [pair for pair in single_patient(benchmark, order) if len(pair.ranks) < pair.length]
-    means = {of: values.mean() for of, values in measure(mixed, ["mrr", "ndcg@10", "map"]).items()}
-    agree(means | {"n": len(mixed)}, baseline["single_patient_with_negatives"])
+    pairs = [pair for query, of in hits.items() for pair in single_patient(benchmark, query, of)]
+    mixed = [pair for pair in pairs if len(pair.ranks) < pair.length]
+    values = {of: np.mean(of_pairs) for of, of_pairs in measure(mixed, ["mrr", "ndcg@10", "map"]).items()}
+    agree(values | {"n": len(mixed)}, baseline["single_patient_with_negatives"])
 
 
 @pytest.mark.parametrize("name", ["bench-dev", "bench-dev-drugs"])
-def test_bm25(name):
-    assert_baselines(name, "bm25", "bm25", Scores(read_benchmark(DATA / name), print))
+def test_bm25(bench, name):
+    assert_baselines(bench, name, "bm25", "bm25")
 
 
-def test_bundled_encoder_and_hybrid_on_bench_dev():
-    scores = Scores(read_benchmark(DATA / "bench-dev"), print)
-    assert_baselines("bench-dev", "minilm", "dense:bundled", scores)
-    order = rank_chunks(scores.benchmark, scores.of(parse_retriever("hybrid:bundled")))
-    hybrid = evaluate_ranking(scores.benchmark, order)["multi_patient"]
+def test_bundled_encoder(bench):
+    assert_baselines(bench, "bench-dev", "minilm", "dense:bundled")
+
+
+def test_hybrid_with_the_bundled_encoder(bench):
+    hybrid = metrics_of(*hits_of(bench, "bench-dev", "hybrid:bundled"))["multi_patient"]
     assert hybrid["mrr"] == pytest.approx(0.914, abs=TOLERANCE)
     assert hybrid["by_match_type"]["non-string"]["mrr"] == pytest.approx(0.43, abs=0.01)
 
 
 @pytest.mark.long
-def test_bundled_encoder_on_bench_dev_drugs():
-    scores = Scores(read_benchmark(DATA / "bench-dev-drugs"), print)
-    assert_baselines("bench-dev-drugs", "minilm", "dense:bundled", scores)
+def test_bundled_encoder_on_drugs(bench):
+    assert_baselines(bench, "bench-dev-drugs", "minilm", "dense:bundled")

@@ -1,17 +1,21 @@
-import io
 import json
+import shutil
+import subprocess
 
 import ir_measures
-import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from ir_measures import AP, RR
 from pydantic import ValidationError
 from rich.console import Console
 
-from evaluation.benchmark import read_benchmark
+from evaluation.comparison import compare
 from evaluation.evaluate import EvaluateSettings, evaluate
-from evaluation.report import terminal_table
-from evaluation.runs import RUN_DEPTH, run_file_name, write_run
+from evaluation.report import main_table
+from reporting.terminal import terminal_table
+
+CHROMIUM = shutil.which("chromium")
+LABELS = {"dense:bundled": "base encoder"}
 
 
 def settings_of(folder, retrievers):
@@ -20,74 +24,99 @@ def settings_of(folder, retrievers):
     )
 
 
-def test_writes_metrics_runs_and_report(write_benchmark, tmp_path):
-    folder, messages = write_benchmark(), []
-    metrics = evaluate(
-        settings_of(folder, ["bm25", "dense:bundled"]),
-        tmp_path / "out",
-        messages.append,
-        labels={"dense:bundled": "base encoder"},
-    )
+@pytest.fixture
+def run(write_benchmark, bench, tmp_path):
+    """Evaluates retrievers on the tiny benchmark into a folder of that name; what was said goes to `said`."""
+    folder = write_benchmark()
+
+    def run(name, retrievers, said=None):
+        (tmp_path / name).mkdir()
+        tools = lambda benchmark: bench(benchmark, said)  # noqa: E731
+        return evaluate(settings_of(folder, retrievers), tmp_path / name, tools, LABELS)
+
+    return run
+
+
+def test_writes_metrics_runs_and_report(run, tmp_path):
+    said = []
+    metrics = run("out", ["bm25", "dense:bundled"], said)
     out = tmp_path / "out"
     assert json.loads((out / "metrics.json").read_text()) == metrics
     assert metrics["benchmark"] == "tiny"
     assert list(metrics["retrievers"]) == ["bm25", "dense:bundled"]
     block = {"mrr", "ndcg@10", "ndcg@10_cliniq", "map", "recall@100", "n", "by_match_type", "by_query_type"}
     for of in metrics["retrievers"].values():
-        assert set(of) == {"multi_patient", "single_patient", "single_patient_cliniq"}
         assert set(of["multi_patient"]) == set(of["single_patient"]) == block
-        assert set(of["single_patient_cliniq"]) == {"mrr", "ndcg", "map", "n"}
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "report.md", "runs"]
-    report = (out / "report.md").read_text()
-    assert "| base encoder |" in report
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "per_query.parquet", "report.html", "runs"]
     # "AKI resolved" shares no word with "acute kidney injury": it ties with the other chunks at 0.
-    assert "| bm25 | 0 | 1 |" in report
-    assert not any("kidney" in message for message in messages)
+    assert metrics["ties"]["bm25"] == {"first": 0, "any": 1}
+    assert not any("kidney" in line for line in said)
+    low, high = metrics["intervals"]["bm25"]["multi_patient"]["mrr"]
+    assert low <= metrics["retrievers"]["bm25"]["multi_patient"]["mrr"] <= high
+    against = metrics["comparisons"]["dense:bundled"]["multi_patient/mrr"]
+    gain = [metrics["retrievers"][spec]["multi_patient"]["mrr"] for spec in ("dense:bundled", "bm25")]
+    assert against["mean"] == pytest.approx(gain[0] - gain[1])
+    assert against["p_permutation"] <= against["p_permutation_holm"]
 
 
-def test_the_run_file_scores_as_the_metrics_say(write_benchmark, tmp_path):
-    folder = write_benchmark()
-    metrics = evaluate(settings_of(folder, ["bm25"]), tmp_path / "out", print)
-    run = list(ir_measures.read_trec_run(str(tmp_path / "out/runs/bm25.run")))
-    assert len(run) == 2 * 4
+def test_the_run_file_scores_as_the_metrics_say(run, tmp_path):
+    metrics = run("out", ["bm25"])
+    lines = list(ir_measures.read_trec_run(str(tmp_path / "out/runs/bm25.run")))
+    assert len(lines) == 2 * 4
     qrels = {"q1": {"n1_0": 1, "n1_1": 1}, "q2": {"n2_1": 1}}
-    again = ir_measures.calc_aggregate([RR, AP], qrels, run)
+    again = ir_measures.calc_aggregate([RR, AP], qrels, lines)
     assert metrics["retrievers"]["bm25"]["multi_patient"]["mrr"] == pytest.approx(again[RR])
     assert metrics["retrievers"]["bm25"]["multi_patient"]["map"] == pytest.approx(again[AP])
+    ours = run("again", [f"run:{tmp_path / 'out/runs/bm25.run'}"])
+    (block,) = ours["retrievers"].values()
+    assert block == metrics["retrievers"]["bm25"]
 
 
-def test_a_run_keeps_the_best_of_each_query_and_leaves_nothing_partial(write_benchmark, tmp_path):
-    corpus = "".join(f'{{"_id": "n_{i}", "text": "x", "note_id": "n"}}\n' for i in range(RUN_DEPTH + 5))
-    qrels = "query-id\tcorpus-id\tscore\nq1\tn_1\t1\n"
-    types = "query-id\tcorpus-id\tmatch_type\tevidence\nq1\tn_1\tstring\tseen\n"
-    folder = write_benchmark({"corpus.jsonl": corpus, "qrels.tsv": qrels, "match_types.tsv": types})
-    benchmark = read_benchmark(folder)
-    scores = np.tile(np.linspace(0, 1 / 3, RUN_DEPTH + 5, dtype=np.float32), (2, 1))
-    write_run(tmp_path / "x.run", benchmark, np.argsort(-scores, axis=1), scores, "tag")
-    lines = [line.split() for line in (tmp_path / "x.run").read_text().splitlines()]
-    assert len(lines) == 2 * RUN_DEPTH
-    assert lines[0][:4] == ["q1", "Q0", f"n_{RUN_DEPTH + 4}", "1"]
-    assert np.float32(lines[1][4]) == scores[0, -2]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny", "x.run"]
+def test_per_query_values_add_up_to_the_figures(run, tmp_path):
+    metrics = run("out", ["bm25"])
+    rows = [row for row in pq.read_table(tmp_path / "out/per_query.parquet").to_pylist() if row["count"]]
+    mrr = [row for row in rows if row["figure"] == "single_patient/mrr"]
+    assert {row["query_id"] for row in mrr} == {"q1", "q2"}
+    mean = sum(row["sum"] for row in mrr) / sum(row["count"] for row in mrr)
+    assert mean == pytest.approx(metrics["retrievers"]["bm25"]["single_patient"]["mrr"])
 
 
-def test_run_files_of_different_retrievers_never_collide():
-    specs = ["bm25", "dense:a/b", "dense:a_b", "dense:" + "x" * 300, "dense:y" + "x" * 299]
-    names = [run_file_name(spec) for spec in specs]
-    assert names[0] == "bm25.run"
-    assert len(set(names)) == len(specs)
-    assert all("/" not in name and len(name) < 200 for name in names)
+def test_two_evaluations_are_compared(run, tmp_path):
+    run("before", ["bm25", "dense:bundled"])
+    run("after", ["dense:bundled"])
+    (tmp_path / "same").mkdir()
+    result = compare(tmp_path / "before", tmp_path / "after", tmp_path / "same")
+    assert list(result["comparisons"]) == ["dense:bundled"]
+    assert {of["mean"] for of in result["comparisons"]["dense:bundled"].values()} == {0}
+    run("lexical", ["bm25"])
+    other = compare(tmp_path / "lexical", tmp_path / "after", tmp_path / "same")
+    assert list(other["comparisons"]) == ["bm25 -> dense:bundled"]
+    assert json.loads((tmp_path / "same/comparison.json").read_text()) == other
+    assert "Differences" in (tmp_path / "same/report.html").read_text()
+
+
+def test_what_cannot_be_compared_is_refused(run, tmp_path):
+    run("one", ["bm25"])
+    run("two", ["exact", "dense:bundled"])
+    with pytest.raises(ValueError, match="no retriever stands in both"):
+        compare(tmp_path / "one", tmp_path / "two", tmp_path)
+    with pytest.raises(ValueError, match=r"not the output of an evaluation, no metrics\.json"):
+        compare(tmp_path / "one", tmp_path / "tiny", tmp_path)
+    metrics = json.loads((tmp_path / "two/metrics.json").read_text())
+    (tmp_path / "two/metrics.json").write_text(json.dumps({**metrics, "benchmark": "other"}))
+    with pytest.raises(ValueError, match="different benchmarks"):
+        compare(tmp_path / "one", tmp_path / "two", tmp_path)
 
 
 def test_the_terminal_table_fits_80_columns_and_leaves_out_absent_ones():
     block = {"mrr": 0.5, "ndcg@10": 0.25, "recall@100": 1.0, "map": 0.125}
 
     def shown(match_types):
-        of = {"multi_patient": block | {"by_match_type": match_types}, "single_patient": block}
-        console = Console(width=80, record=True, file=io.StringIO())
-        table = terminal_table({"benchmark": "tiny", "retrievers": {"dense:x": of}}, {"dense:x": "trained encoder"})
-        console.print(table)
-        return console.export_text()
+        metrics = {"retrievers": {"dense:x": {"multi_patient": block | {"by_match_type": match_types}}}}
+        console = Console(width=80)
+        with console.capture() as capture:
+            console.print(terminal_table(main_table(metrics, {"dense:x": "trained encoder"}), "tiny"))
+        return capture.get()
 
     without, full = shown({}), shown({"non-string": {"mrr": 0.75}, "unseen": {"mrr": 0.625}})
     assert "unseen" not in without
@@ -99,3 +128,27 @@ def test_the_terminal_table_fits_80_columns_and_leaves_out_absent_ones():
 def test_bad_retriever_lists_are_refused(write_benchmark, retrievers):
     with pytest.raises(ValidationError, match="retrievers"):
         settings_of(write_benchmark(), retrievers)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_report_opens_in_a_browser(run, tmp_path):
+    run("out", ["bm25", "dense:bundled", "hybrid:bundled"])
+    arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--virtual-time-budget=5000",
+    ]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    page = f"file://{tmp_path / 'out/report.html'}"
+    shown = subprocess.run(
+        [CHROMIUM, *arguments, profile, "--dump-dom", page], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    assert "base encoder" in shown
+    assert shown.count("<svg") == 5, "recall, differences and the scores of three retrievers"
+    assert shown.count("<h2>") >= 8
+    assert "<mark>aspirin</mark>" in shown.lower()
+    assert "http://" not in shown.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ), "nothing is fetched"

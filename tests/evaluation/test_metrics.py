@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import log2
 
 import ir_measures
@@ -8,10 +9,12 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, R, nDCG
 
 from evaluation.benchmark import Benchmark, Judgement
-from evaluation.metrics import cliniq_ndcg, count_ties, evaluate_ranking, rank_chunks
+from evaluation.figures import Figures, means
+from evaluation.metrics import cliniq_ndcg
+from evaluation.ranking import UNKNOWN, Hits, hits_by_score
 
 
-def benchmark_of(chunk_ids, judgements, query_types):
+def made(chunk_ids, judgements, query_types):
     return Benchmark(
         name="made",
         chunk_ids=tuple(chunk_ids),
@@ -24,6 +27,20 @@ def benchmark_of(chunk_ids, judgements, query_types):
     )
 
 
+def ranked(documents):
+    return Hits(np.array(documents, np.int64), -np.arange(len(documents), dtype=float))
+
+
+def figures_of(benchmark, hits):
+    figures = Figures(benchmark)
+    figures.add(dict(enumerate(hits)))
+    return figures
+
+
+def metrics_of(benchmark, hits):
+    return means(figures_of(benchmark, hits).per_query())
+
+
 CHUNKS = [*(f"a_{i}" for i in range(5)), *(f"b_{i}" for i in range(2)), *(f"c_{i}" for i in range(5))]
 AT = {chunk: at for at, chunk in enumerate(CHUNKS)}
 
@@ -31,7 +48,7 @@ AT = {chunk: at for at, chunk in enumerate(CHUNKS)}
 @pytest.fixture
 def worked_case():
     """q0: two relevant chunks in a note of 5, one in a note of 2. q1: every chunk of note c. q2: not judged."""
-    benchmark = benchmark_of(
+    benchmark = made(
         CHUNKS,
         [
             Judgement(0, AT["a_1"], "string", "seen"),
@@ -43,7 +60,7 @@ def worked_case():
     )
     q0 = ["b_1", "a_1", "a_0", "a_3", "b_0", "a_2", "a_4", "c_0", "c_1", "c_2", "c_3", "c_4"]
     q1 = [*(f"c_{i}" for i in range(5)), *CHUNKS[:7]]
-    return evaluate_ranking(benchmark, np.array([[AT[chunk] for chunk in order] for order in (q0, q1, q1)]))
+    return metrics_of(benchmark, [ranked([AT[chunk] for chunk in order]) for order in (q0, q1, q1)])
 
 
 def test_multi_patient_by_hand(worked_case):
@@ -83,13 +100,65 @@ def test_single_patient_by_hand(worked_case):
 
 
 def test_cliniq_skips_short_notes_and_wholly_relevant_ones(worked_case):
+    block = worked_case["single_patient_cliniq"]
     expected = {"mrr": 1, "ndcg": (1 + 1 / log2(4)) / (1 + 1 / log2(3)), "map": (1 + 2 / 3) / 2, "n": 1}
-    assert worked_case["single_patient_cliniq"] == pytest.approx(expected)
+    assert {name: block[name] for name in expected} == pytest.approx(expected)
+    # Of note a: a_1, a_0, a_3, a_2, a_4, by type without the other type's chunk.
+    assert block["by_match_type"]["string"] == {"mrr": 1, "ndcg": 1, "map": 1, "n": 1}
+    assert block["by_match_type"]["synonym"] == pytest.approx({"mrr": 1 / 2, "ndcg": 1 / log2(3), "map": 1 / 2, "n": 1})
+
+
+def test_a_type_without_a_negative_left_is_skipped():
+    # Of five chunks four are strings and one is a synonym: without the strings nothing else is left.
+    chunks = [f"a_{i}" for i in range(5)]
+    judgements = [
+        *(Judgement(0, i, "string") for i in range(3)),
+        Judgement(0, 3, "synonym"),
+        Judgement(0, 4, "synonym"),
+    ]
+    whole = metrics_of(made(chunks, judgements, ["drug"]), [ranked(range(5))])
+    assert whole["single_patient_cliniq"]["n"] == 0
+    mixed = metrics_of(made([*chunks, "a_5"], judgements, ["drug"]), [ranked(range(6))])["single_patient_cliniq"]
+    assert mixed["n"] == 1
+    assert mixed["by_match_type"]["string"]["n"] == 1, "a_5 is left"
+    five = [Judgement(0, i, "string") for i in range(4)] + [Judgement(0, 4, "synonym")]
+    left = metrics_of(made([*chunks, "a_5"], five, ["drug"]), [ranked(range(6))])["single_patient_cliniq"]
+    assert left["by_match_type"]["synonym"] == pytest.approx({"mrr": 1, "ndcg": 1, "map": 1, "n": 1})
+
+
+def test_documents_that_were_not_retrieved_are_missed_and_unknown_ones_keep_their_places():
+    benchmark = made(["a_0", "a_1", "a_2"], [Judgement(0, 0, "string"), Judgement(0, 2, "synonym")], ["drug"])
+    block = metrics_of(benchmark, [ranked([UNKNOWN, 1, 0])])["multi_patient"]
+    assert block["mrr"] == pytest.approx(1 / 3)
+    assert block["recall@100"] == 1 / 2
+    assert block["map"] == pytest.approx(1 / 3 / 2)
+    assert block["by_match_type"]["synonym"] == {"mrr": 0, "ndcg@10": 0, "n": 1}
+    nothing = metrics_of(benchmark, [ranked([])])
+    assert nothing["multi_patient"]["mrr"] == 0
+    assert nothing["single_patient"]["mrr"] == 0
+
+
+def test_grades_are_gains_and_relevance_begins_where_the_benchmark_says():
+    benchmark = replace(
+        made(["a", "b", "c"], [Judgement(0, 0, grade=3), Judgement(0, 1, grade=1)], [""]),
+        relevant_from=3,
+        measures=("mrr", "accuracy@1", "ndcg@10"),
+    )
+    block = metrics_of(benchmark, [ranked([1, 0, 2])])["multi_patient"]
+    ndcg = (1 + 3 / log2(3)) / (3 + 1 / log2(3))
+    assert block == pytest.approx({"mrr": 1 / 2, "accuracy@1": 0, "ndcg@10": ndcg, "n": 1})
+
+
+def test_notes_are_ranked_by_their_best_chunk():
+    benchmark = replace(made(["a_0", "a_1", "b_0"], [Judgement(0, 1)], [""]), ranks="note")
+    hits = hits_by_score(benchmark, np.array([0.1, 0.9, 0.5], np.float32))
+    assert [benchmark.document_ids[document] for document in hits.documents] == ["a", "b"]
+    assert metrics_of(benchmark, [hits])["multi_patient"]["mrr"] == 1 / 2
 
 
 def test_a_mean_over_nothing_is_none():
-    benchmark = benchmark_of(["a_0", "a_1"], [Judgement(0, 0, "string", "seen")], ["drug"])
-    metrics = evaluate_ranking(benchmark, np.array([[0, 1]]))
+    benchmark = made(["a_0", "a_1"], [Judgement(0, 0, "string", "seen")], ["drug"])
+    metrics = metrics_of(benchmark, [ranked([0, 1])])
     assert metrics["single_patient_cliniq"] == {"mrr": None, "ndcg": None, "map": None, "n": 0}
 
 
@@ -110,7 +179,7 @@ def scored_benchmarks(draw):
     pairs = st.tuples(st.integers(0, n_queries - 1), st.integers(0, n_chunks - 1))
     relevant = draw(st.sets(pairs, min_size=1))
     scores = draw(st.lists(st.integers(0, 8), min_size=n_chunks * n_queries, max_size=n_chunks * n_queries))
-    benchmark = benchmark_of(chunk_ids, (Judgement(*pair, "string", "seen") for pair in relevant), ["drug"] * n_queries)
+    benchmark = made(chunk_ids, (Judgement(*pair, "string", "seen") for pair in relevant), ["drug"] * n_queries)
     return benchmark, np.array(scores, dtype=np.float32).reshape(n_queries, n_chunks)
 
 
@@ -120,16 +189,19 @@ def test_values_are_those_of_ir_measures(case):
     benchmark, scores = case
     qrels, pair_qrels, run, pair_run = {}, {}, {}, {}
     for judgement in benchmark.judgements:
-        query, chunk = f"q{judgement.query}", benchmark.chunk_ids[judgement.chunk]
+        query, chunk = f"q{judgement.query}", benchmark.chunk_ids[judgement.document]
         qrels.setdefault(query, {})[chunk] = 1
-        pair_qrels.setdefault(query + benchmark.note_ids[judgement.chunk], {})[chunk] = 1
+        pair_qrels.setdefault(query + benchmark.note_ids[judgement.document], {})[chunk] = 1
     for (query, chunk), score in np.ndenumerate(scores):
         chunk_id = benchmark.chunk_ids[chunk]
         run.setdefault(f"q{query}", {})[chunk_id] = float(score)
         pair_run.setdefault(f"q{query}{benchmark.note_ids[chunk]}", {})[chunk_id] = float(score)
     names = {"mrr": RR, "ndcg@10": nDCG @ 10, "map": AP, "recall@100": R @ 100}
-    metrics = evaluate_ranking(benchmark, rank_chunks(benchmark, scores))
-    for task, task_qrels, task_run in [("multi_patient", qrels, run), ("single_patient", pair_qrels, pair_run)]:
+    metrics = metrics_of(benchmark, [hits_by_score(benchmark, of_query) for of_query in scores])
+    tasks = [("multi_patient", qrels, run)]
+    if len(set(benchmark.note_ids)) < len(benchmark.chunk_ids):
+        tasks.append(("single_patient", pair_qrels, pair_run))
+    for task, task_qrels, task_run in tasks:
         expected = ir_measures.calc_aggregate(names.values(), task_qrels, task_run)
         assert metrics[task]["n"] == len(task_qrels)
         for name, measure in names.items():
@@ -145,12 +217,13 @@ def test_over_a_whole_list_cliniq_ndcg_is_the_standard_one(ranks):
 
 
 def test_ties_with_chunks_that_are_not_relevant_are_counted():
-    benchmark = benchmark_of(
+    benchmark = made(
         ["a_0", "a_1", "a_2"],
         [Judgement(query, chunk, "string", "seen") for query in range(3) for chunk in (0, 1)],
         ["drug"] * 3,
     )
     # q0: the relevant two tie with each other only; q1: the second one ties; q2: the first one ties.
     scores = np.array([[2, 2, 1], [2, 1, 1], [2, 1, 2]], dtype=np.float32)
-    assert count_ties(benchmark, scores) == {"first": 1, "any": 2}
-    assert rank_chunks(benchmark, scores).tolist() == [[1, 0, 2], [0, 2, 1], [2, 0, 1]]
+    hits = [hits_by_score(benchmark, of_query) for of_query in scores]
+    assert figures_of(benchmark, hits).ties == {"first": 1, "any": 2}
+    assert [of.documents.tolist() for of in hits] == [[1, 0, 2], [0, 2, 1], [2, 0, 1]]

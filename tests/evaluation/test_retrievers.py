@@ -1,38 +1,59 @@
+import json
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from math import log
+from threading import Thread
 
 import numpy as np
 import pytest
 
-from evaluation.benchmark import read_benchmark
-from evaluation.retrievers import Retriever, Scores, parse_retriever
+from encoders.spec import resolve
+from evaluation.benchmarks import read_benchmark
+from evaluation.ranking import UNKNOWN
+from evaluation.retrievers import Scorer, inputs_of, parse_retriever
 from evaluation.retrievers.bm25 import Bm25, words
 from evaluation.retrievers.dense import Dense
-from evaluation.retrievers.hybrid import Hybrid
+from evaluation.retrievers.expanded import Expanded
+from evaluation.retrievers.hybrid import Hybrid, ReciprocalRank
+from evaluation.retrievers.run_file import RunFile
+from evaluation.retrievers.service import Service
+
+
+@pytest.fixture
+def tiny(write_benchmark):
+    return read_benchmark(write_benchmark())
+
+
+BOTH = range(2)
 
 
 @pytest.mark.parametrize(
-    ("spec", "retriever"),
+    ("spec", "leaf", "argument", "inputs"),
     [
-        ("bm25", Bm25()),
-        ("dense:bundled", Dense("bundled")),
-        ("dense:runs/a:b", Dense("runs/a:b")),
-        ("hybrid:runs/encoder", Hybrid("runs/encoder", weight=0.7)),
+        ("bm25", Bm25, "", []),
+        ("dense:bundled", Dense, "bundled", ["bundled"]),
+        ("dense:runs/a:b", Dense, "runs/a:b", ["runs/a:b"]),
+        ("hybrid:runs/encoder", Hybrid, "runs/encoder", ["runs/encoder"]),
+        ("rrf:bundled", ReciprocalRank, "bundled", ["bundled"]),
+        ("expanded:dense:bundled", Expanded, "dense:bundled", ["bundled"]),
+        ("run:a.run", RunFile, "a.run", ["a.run"]),
+        ("service:http://127.0.0.1:8000", Service, "http://127.0.0.1:8000", []),
     ],
 )
-def test_a_spec_names_a_retriever(spec, retriever):
-    assert parse_retriever(spec) == retriever
+def test_a_spec_names_a_retriever_and_what_it_reads(spec, leaf, argument, inputs):
+    assert parse_retriever(spec) == (leaf, argument)
+    assert list(inputs_of(spec)) == inputs
 
 
-@pytest.mark.parametrize("spec", ["", "bm52", "bm25:", "bm25:x", "dense", "dense:", "Dense:bundled"])
+@pytest.mark.parametrize("spec", ["", "bm52", "bm25:", "bm25:x", "dense", "dense:", "Dense:bundled", "expanded:bm52"])
 def test_an_unknown_spec_lists_the_known_forms(spec):
-    with pytest.raises(ValueError, match=r"unknown retriever .*known: bm25, dense:<.*>, hybrid:<.*>"):
+    with pytest.raises(ValueError, match=r"unknown retriever .*known: bm25, exact, dense:<.*>, .*, run:<.*>"):
         parse_retriever(spec)
 
 
-def test_bm25_by_hand(write_benchmark):
-    benchmark = read_benchmark(write_benchmark())
-    scores = Scores(benchmark, print).of(Bm25())
-    lengths = [len(words(text)) for text in benchmark.chunk_texts]
+def test_bm25_by_hand(tiny, bench):
+    scores = bench(tiny).retriever("bm25").scores(BOTH)
+    lengths = [len(words(text)) for text in tiny.chunk_texts]
     # "aspirin" stands once, in one of four chunks.
     idf = log(1 + (4 - 1 + 0.5) / (1 + 0.5))
     expected = idf / (1 + 0.9 * (1 - 0.4 + 0.4 * lengths[3] / np.mean(lengths)))
@@ -40,35 +61,116 @@ def test_bm25_by_hand(write_benchmark):
     assert scores[1] == pytest.approx([0, 0, 0, expected])
 
 
-def test_bm25_of_a_query_without_a_known_word_is_zero(write_benchmark):
-    queries = '{"_id": "q1", "text": "zzz", "type": "x"}\n{"_id": "q2", "text": "!", "type": "x"}\n'
-    scores = Scores(read_benchmark(write_benchmark({"queries.jsonl": queries})), print).of(Bm25())
-    assert not scores.any()
+@pytest.mark.parametrize("spec", ["bm25", "exact"])
+def test_words_that_stand_nowhere_score_zero(tiny, bench, spec):
+    assert (
+        not bench(tiny).retriever(spec).score_texts(["zzz", "!", "aspirin chest"][: 2 if spec == "bm25" else 3]).any()
+    )
 
 
-def test_each_encoder_encodes_a_corpus_once_and_hybrid_is_the_convex_sum(write_benchmark):
-    messages: list[str] = []
-    scores = Scores(read_benchmark(write_benchmark()), messages.append)
-    dense, hybrid = scores.of(Dense("bundled")), scores.of(Hybrid("bundled"))
-    lexical = scores.of(Bm25())
-    assert messages == ["bundled: 4 of 4 chunks encoded"]
+def test_exact_match_counts_the_phrase_word_by_word(tiny, bench):
+    texts = ["Aspirin, 100 MG daily", "aspirin", "spirin", "kidney injury"]
+    scores = bench(replace(tiny, chunk_texts=(*tiny.chunk_texts[:3], "Aspirin. aspirin 100 mg daily")))
+    assert scores.retriever("exact").score_texts(texts).tolist() == [[0, 0, 0, 1], [0, 0, 0, 2], [0] * 4, [1, 0, 0, 0]]
+
+
+def test_hybrids_fuse_the_scores_of_both(tiny, bench):
+    tools = bench(tiny)
+    dense, lexical = tools.retriever("dense:bundled").scores(BOTH), tools.retriever("bm25").scores(BOTH)
     assert dense.shape == (2, 4)
     assert np.abs(dense).max() <= 1 + 1e-6
     assert dense[1].argmax() == 3
-    assert hybrid == pytest.approx(0.7 * lexical / lexical.max(axis=1, keepdims=True) + 0.3 * dense, abs=1e-6)
+    convex = 0.7 * lexical / lexical.max(axis=1, keepdims=True) + 0.3 * dense
+    assert tools.retriever("hybrid:bundled").scores(BOTH) == pytest.approx(convex, abs=1e-6)
+    rank = 1 + (dense[1][None, :] > dense[1][:, None]).sum(axis=1)
+    expected = 1 / (60 + rank) + np.array([0, 0, 0, 1 / 61])
+    assert tools.retriever("rrf:bundled").scores(BOTH)[1] == pytest.approx(expected)
 
 
-def test_a_missing_encoder_folder_is_named(write_benchmark, tmp_path):
+def test_sentence_transformers_itself_gives_the_same_cosines(tiny, bench):
+    tools = bench(tiny)
+    plain = tools.retriever(f"sentence-transformers:{resolve('bundled')}")
+    assert plain.scores(BOTH) == pytest.approx(tools.retriever("dense:bundled").scores(BOTH), abs=1e-5)
+
+
+def test_a_model_that_sentence_transformers_cannot_load_is_named(tiny, bench, tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere: sentence-transformers cannot load it"):
+        bench(tiny).retriever(f"sentence-transformers:{tmp_path / 'nowhere'}")
+
+
+def test_an_expanded_query_scores_as_its_best_name(tiny, bench):
+    names = {"acute kidney injury": ["aki"]}
+    tools = bench(tiny, synonyms=lambda text: names.get(text, []))
+    plain, expanded = tools.retriever("bm25"), tools.retriever("expanded:bm25").scores(BOTH)
+    assert expanded[0] == pytest.approx(np.maximum(*plain.score_texts(["acute kidney injury", "aki"])))
+    assert expanded[0, 1] > 0
+    assert (expanded[1] == plain.scores(BOTH)[1]).all()
+
+
+def test_without_a_graph_nothing_is_expanded(tiny, bench):
+    with pytest.raises(ValueError, match=r"expanded:bm25: name a built graph in built_graph\.path"):
+        bench(tiny).retriever("expanded:bm25")
+
+
+def test_a_run_cannot_be_expanded(tiny, bench, tmp_path):
+    (tmp_path / "a.run").write_text("q1 Q0 n1_0 1 1 t\n")
+    with pytest.raises(ValueError, match="only a retriever that scores every chunk"):
+        bench(tiny, synonyms=lambda text: []).retriever(f"expanded:run:{tmp_path / 'a.run'}")
+
+
+def test_a_missing_encoder_folder_is_named(tiny, bench, tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
-        Scores(read_benchmark(write_benchmark()), print).of(Dense(str(tmp_path / "nowhere")))
+        bench(tiny).retriever(f"dense:{tmp_path / 'nowhere'}")
 
 
-def test_scores_that_are_not_finite_are_refused(write_benchmark):
-    class Broken(Retriever):
+def test_scores_that_are_not_finite_are_refused(tiny, bench):
+    class Broken(Scorer):
         form = "broken"
 
-        def score(self, scores):
-            return np.full((2, 4), np.nan, dtype=np.float32)
+        def score_texts(self, texts):
+            return np.full((len(texts), 4), np.nan, dtype=np.float32)
 
     with pytest.raises(ValueError, match="scores that are not finite"):
-        Scores(read_benchmark(write_benchmark()), print).of(Broken())
+        Broken(bench(tiny), "").hits(BOTH)
+
+
+@pytest.fixture
+def service():
+    """An HTTP server that answers as the service does, one chunk unknown; its status can be set."""
+
+    class Handler(BaseHTTPRequestHandler):
+        status = 200
+
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert asked["k"] == 1000
+            hits = [{"chunk_id": "new_0", "score": 2.0}, {"chunk_id": "n1_1", "score": 1.5}]
+            self.send_response(Handler.status)
+            self.end_headers()
+            self.wfile.write(json.dumps({"hits": hits}).encode())
+
+        def log_message(self, *arguments):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", Handler
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_service_is_asked_over_http(tiny, bench, service):
+    first, second = bench(tiny).retriever(f"service:{service[0]}").hits(BOTH)
+    assert first.documents.tolist() == second.documents.tolist() == [UNKNOWN, 1]
+    assert first.scores.tolist() == [2.0, 1.5]
+
+
+def test_a_service_that_refuses_is_named_with_its_status(tiny, bench, service):
+    service[1].status = 401
+    with pytest.raises(ValueError, match="answered 401"):
+        bench(tiny).retriever(f"service:{service[0]}").hits(BOTH)
+
+
+def test_a_service_that_does_not_answer_is_named(tiny, bench):
+    with pytest.raises(ValueError, match=r"no answer \(ConnectError\); is the service running there"):
+        bench(tiny).retriever("service:http://127.0.0.1:9").hits(BOTH)

@@ -3,7 +3,8 @@ import gzip
 import pytest
 from tiny_benchmark import TINY
 
-from evaluation.benchmark import Judgement, read_benchmark
+from evaluation.benchmark import Judgement
+from evaluation.benchmarks import read_benchmark
 
 
 def test_reads_the_published_layout(write_benchmark):
@@ -67,8 +68,12 @@ QRELS, TYPES = TINY["qrels.tsv"], TINY["match_types.tsv"]
         ("qrels.tsv", QRELS + "q1\tn9_0\t1\n", r"qrels\.tsv row 6: unknown chunk n9_0"),
         ("qrels.tsv", QRELS + "q1\tn1_0\t1\n", r"qrels\.tsv row 6: query q1 and chunk n1_0 stand in an earlier"),
         ("qrels.tsv", QRELS + "q1\tn2_1\thigh\n", r"qrels\.tsv row 6: score is not a whole number"),
-        ("qrels.tsv", QRELS + "q1\tn2_1\n", r"qrels\.tsv row 6: 2 fields, the header has 3"),
-        ("qrels.tsv", QRELS + "q1\tn2_1\t1\n", r"qrels\.tsv row 6: this pair has no row in match_types\.tsv"),
+        ("qrels.tsv", QRELS + "q1\tn2_1\n", r"qrels\.tsv row 6: 2 fields, 3 are expected"),
+        (
+            "qrels.tsv",
+            QRELS + "q1\tn2_1\t1\n",
+            r"match_types\.tsv: no row for query q1 and chunk n2_1, which are relevant",
+        ),
         ("qrels.tsv", QRELS.replace("\t1\n", "\t0\n"), r"qrels\.tsv: no relevant pair"),
         ("qrels.tsv", "", r"qrels\.tsv row 1: no column query-id"),
         ("match_types.tsv", TYPES.replace("evidence", "proof"), r"match_types\.tsv row 1: no column evidence"),

@@ -1,0 +1,28 @@
+"""Queries expanded from the knowledge graph: the best score that any name of what the query names gets."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from evaluation.retrievers.base import Bench, Scorer
+
+
+class Expanded(Scorer):
+    """Around another retriever that scores every chunk, such as `expanded:bm25`."""
+
+    form = "expanded:<bm25, exact, dense:..., hybrid:..., ...>"
+
+    def __init__(self, bench: Bench, argument: str) -> None:
+        super().__init__(bench, argument)
+        inner = bench.retriever(argument)
+        if not isinstance(inner, Scorer):
+            raise ValueError(f"expanded:{argument}: only a retriever that scores every chunk can be expanded")
+        if bench.synonyms is None:
+            raise ValueError(f"expanded:{argument}: name a built graph in built_graph.path")
+        self._inner, self._synonyms = inner, bench.synonyms
+
+    def score_texts(self, texts: Sequence[str]) -> np.ndarray:
+        names = [[text, *self._synonyms(text)] for text in texts]
+        scores = self._inner.score_texts([name for of_query in names for name in of_query])
+        starts = np.cumsum([0, *map(len, names)][:-1])
+        return np.maximum.reduceat(scores, starts, axis=0)

@@ -1,0 +1,39 @@
+"""A TREC run file, whoever wrote it: `query-id Q0 document-id rank score tag`, as trec_eval reads it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.ranking import UNKNOWN, Hits
+from evaluation.retrievers.base import Bench, Retriever
+from evaluation.runs import Run
+
+
+class RunFile(Retriever):
+    """The order is that of the scores, ties by document id descending; ranks and order of lines do not count.
+
+    Relevant documents that a query's lines do not hold are missed. Documents that the benchmark does not know keep
+    their places; queries that it does not know are left out. A query without lines has no hits.
+    """
+
+    form = "run:<TREC run file>"
+
+    def __init__(self, bench: Bench, argument: str) -> None:
+        super().__init__(bench, argument)
+        self._run = Run(Path(argument))
+        known = set(bench.benchmark.query_ids)
+        if not known & self._run.query_ids:
+            raise ValueError(f"{argument}: none of its queries is one of the benchmark's")
+        unknown, silent = len(self._run.query_ids - known), len(known - self._run.query_ids)
+        bench.progress(f"{argument}: {unknown} queries that the benchmark does not know, {silent} of it without lines")
+
+    def hits(self, queries: Sequence[int]) -> list[Hits]:
+        benchmark = self.bench.benchmark
+        hits = []
+        for query in queries:
+            scores = self._run.scores_of(benchmark.query_ids[query])
+            best = sorted(scores, key=lambda document: (scores[document], document), reverse=True)
+            documents = [benchmark.document_at.get(document, UNKNOWN) for document in best]
+            hits.append(Hits(np.array(documents, np.int64), np.array([scores[d] for d in best], np.float64)))
+        return hits
