@@ -67,6 +67,16 @@ class Benchmark:
             members.setdefault(note, []).append(chunk)
         return {note: np.array(chunks) for note, chunks in members.items()}
 
+    def relevant(self, query: int) -> dict[int, Judgement]:
+        """What is relevant to a judged query, by document, best grade first."""
+        found = [each for each in self.judgements_of_query[query] if each.grade >= self.relevant_from]
+        return {each.document: each for each in sorted(found, key=lambda each: -each.grade)}
+
+    @property
+    def has_texts(self) -> bool:
+        """False where only judgements are known, so that only a run can be scored."""
+        return any(self.chunk_texts)
+
     @property
     def is_within_notes(self) -> bool:
         """Whether the chunks of one note can be ranked: chunks are documents and some note has several."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evaluation.benchmark import Benchmark
+from evaluation.ranking import UNKNOWN
 from evaluation.retrievers import Bench
 
 
@@ -26,7 +27,8 @@ def pool(bench: Bench, retrievers: Iterable[str], depth: int) -> list[tuple[int,
         retriever, queries = bench.retriever(spec), len(bench.benchmark.query_ids)
         for query in range(queries):
             (hits,) = retriever.hits([query])
-            pairs.update((query, int(chunk)) for chunk in hits.documents[:depth])
+            known = hits.documents[hits.documents != UNKNOWN]
+            pairs.update((query, int(chunk)) for chunk in known[:depth])
             bench.count(f"{spec}: queries ranked", 1, queries)
     return sorted(pairs)
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from evaluation.evaluate import compare_figures
 from evaluation.figures import Path as FigurePath
+from evaluation.fingerprints import BENCHMARK_FINGERPRINTS
 from evaluation.report import MAIN, comparison_table
 from evaluation.significance import PerQuery
 from reporting import plots
@@ -22,20 +23,20 @@ def compare(before: Path, after: Path, folder: Path) -> dict[str, Any]:
     not an evaluation, the benchmarks differ or there is nothing to compare.
     """
     first, second = _read(before), _read(after)
-    if first["benchmark"] != second["benchmark"] or first["queries"] != second["queries"]:
-        raise ValueError(f"compare: {before} and {after} are evaluations of different benchmarks")
+    for what in BENCHMARK_FINGERPRINTS:
+        if first["fingerprints"][what] != second["fingerprints"][what]:
+            raise ValueError(f"compare: {before} and {after} are of different benchmarks: their {what} differ")
     pairs = {spec: (spec, spec) for spec in second["figures"] if spec in first["figures"]}
     if not pairs and len(first["figures"]) == len(second["figures"]) == 1:
         (old,), (new,) = first["figures"], second["figures"]
         pairs = {f"{old} -> {new}": (old, new)}
     if not pairs:
         raise ValueError(f"compare: no retriever stands in both {before} and {after}")
-    found: dict[str, Any] = {}
-    gains: dict[str, np.ndarray] = {}
-    for name, (old, new) in pairs.items():
-        theirs, ours = first["figures"][old], second["figures"][new]
-        found |= compare_figures(theirs, {name: ours})
-        gains[name] = (ours[MAIN["MRR"]].sums - theirs[MAIN["MRR"]].sums)[ours[MAIN["MRR"]].counts > 0]
+    figures = {name: (second["figures"][new], first["figures"][old]) for name, (old, new) in pairs.items()}
+    found, mrr = compare_figures(figures), MAIN["MRR"]
+    gains = {
+        name: (ours[mrr].sums - theirs[mrr].sums)[ours[mrr].counts > 0] for name, (ours, theirs) in figures.items()
+    }
     result = {"benchmark": first["benchmark"], "before": str(before), "after": str(after), "comparisons": found}
     (folder / "comparison.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     drawn = Plot(
@@ -51,7 +52,9 @@ def compare(before: Path, after: Path, folder: Path) -> dict[str, Any]:
 def _read(folder: Path) -> dict[str, Any]:
     try:
         metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-        rows = pq.read_table(folder / "per_query.parquet")
+        rows = pq.read_table(
+            folder / "per_query.parquet", filters=[("figure", "in", ["/".join(path) for path in MAIN.values()])]
+        )
     except FileNotFoundError as error:
         raise ValueError(
             f"compare: {folder}: not the output of an evaluation, no {Path(error.filename).name}"
@@ -64,4 +67,4 @@ def _read(folder: Path) -> dict[str, Any]:
             tuple(row["figure"].split("/")), PerQuery(np.zeros(len(queries)), np.zeros(len(queries)))
         )
         of.sums[at[row["query_id"]]], of.counts[at[row["query_id"]]] = row["sum"], row["count"]
-    return {"benchmark": metrics["benchmark"], "queries": queries, "figures": figures}
+    return {**metrics, "figures": figures}

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from evaluation.benchmark import Benchmark
 from evaluation.benchmarks import BenchmarkSettings, read_benchmark
 from evaluation.figures import Figures, means, nested
 from evaluation.figures import Path as FigurePath
+from evaluation.fingerprints import fingerprints
 from evaluation.report import MAIN, write_report
 from evaluation.retrievers import Bench, parse_retriever
 from evaluation.runs import RunWriter, run_file_name
 from evaluation.significance import Difference, PerQuery, differences, holm, intervals
 
-SCORES_AT_ONCE = 20_000_000
-"""Of (query, chunk) pairs, 80 MB a retriever."""
+SCORES_AT_ONCE = 10_000_000
+"""Of (query, chunk) pairs; scores and ranking take about 200 MB a retriever."""
 PER_QUERY_SCHEMA = pa.schema(
     [
         ("retriever", pa.dictionary(pa.int32(), pa.string())),
@@ -73,13 +73,15 @@ def evaluate(
     tools.progress(f"{benchmark.name}: {len(benchmark.query_ids)} queries, {len(benchmark.chunk_ids)} chunks")
     figures = _rank(tools, settings.retrievers, folder / "runs")
     per_query = {spec: of.per_query() for spec, of in figures.items()}
+    baseline = per_query[settings.retrievers[0]]
     metrics: dict[str, Any] = {
         "benchmark": benchmark.name,
         "baseline": settings.retrievers[0],
         "retrievers": {spec: means(of) for spec, of in per_query.items()},
         "intervals": {spec: _intervals(of) for spec, of in per_query.items()},
-        "comparisons": compare_figures(per_query[settings.retrievers[0]], _all_but_first(per_query)),
+        "comparisons": compare_figures({spec: (per_query[spec], baseline) for spec in settings.retrievers[1:]}),
         "ties": {spec: of.ties for spec, of in figures.items()},
+        "fingerprints": fingerprints(benchmark, settings.retrievers),
         "settings": settings.model_dump(mode="json", exclude={"output"}),
     }
     _write_per_query(folder / "per_query.parquet", benchmark.query_ids, per_query)
@@ -91,23 +93,23 @@ def evaluate(
 
 
 def compare_figures(
-    baseline: Mapping[FigurePath, PerQuery], others: Mapping[str, Mapping[FigurePath, PerQuery]]
+    pairs: Mapping[str, tuple[Mapping[FigurePath, PerQuery], Mapping[FigurePath, PerQuery]]],
 ) -> dict[str, Any]:
-    """The main figures of each retriever against the baseline's; Holm's correction is over all of them together."""
+    """The main figures of each pair, the later against the earlier; Holm's correction is over all of them together."""
     asked = [
-        (spec, path, of[path], baseline[path])
-        for spec, of in others.items()
+        (name, path, ours[path], theirs[path])
+        for name, (ours, theirs) in pairs.items()
         for path in MAIN.values()
-        if path in of and path in baseline and of[path].counts.any()
+        if path in ours and path in theirs and ours[path].counts.any()
     ]
     if not asked:
         return {}
     found = differences([ours for _, _, ours, _ in asked], [theirs for *_, theirs in asked])
     corrected = {name: holm([getattr(each, name) for each in found]) for name in Difference._fields[-2:]}
     tree: dict[FigurePath, Any] = {}
-    for place, ((spec, path, *_), difference) in enumerate(zip(asked, found, strict=True)):
-        adjusted = {f"{name}_holm": values[place] for name, values in corrected.items()}
-        tree[spec, "/".join(path)] = {**difference._asdict(), **adjusted}
+    for place, ((name, path, *_), difference) in enumerate(zip(asked, found, strict=True)):
+        values = {**difference._asdict(), **{f"{of}_holm": values[place] for of, values in corrected.items()}}
+        tree[name, "/".join(path)] = {key: value if value == value else None for key, value in values.items()}
     return nested(tree)
 
 
@@ -140,10 +142,6 @@ def _intervals(figures: Mapping[FigurePath, PerQuery]) -> dict[str, Any]:
     return nested({path: of if of[0] == of[0] else None for path, of in zip(figures, bounds, strict=True)})
 
 
-def _all_but_first(of: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(list(of.items())[1:])
-
-
 def _write_per_query(path: Path, query_ids: Sequence[str], of: Mapping[str, Mapping[FigurePath, PerQuery]]) -> None:
     ids = np.array(query_ids, dtype=object)
     with pq.ParquetWriter(path, PER_QUERY_SCHEMA) as writer:
@@ -152,9 +150,5 @@ def _write_per_query(path: Path, query_ids: Sequence[str], of: Mapping[str, Mapp
                 there = values.counts > 0
                 n = int(there.sum())
                 columns = [[spec] * n, ["/".join(figure)] * n, ids[there], values.sums[there], values.counts[there]]
-                arrays = map(partial(_column), columns, PER_QUERY_SCHEMA.types)
-                writer.write_table(pa.Table.from_arrays(list(arrays), schema=PER_QUERY_SCHEMA))
-
-
-def _column(values: Any, kind: pa.DataType) -> pa.Array:
-    return pa.array(values, kind)
+                arrays = list(map(pa.array, columns, PER_QUERY_SCHEMA.types))
+                writer.write_table(pa.Table.from_arrays(arrays, schema=PER_QUERY_SCHEMA))

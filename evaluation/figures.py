@@ -8,13 +8,12 @@ import numpy as np
 
 from evaluation.benchmark import Benchmark
 from evaluation.metrics import RECALL_CURVE, cliniq_pairs, measure
-from evaluation.ranking import Hits, Ranking, multi_patient, single_patient, tied
+from evaluation.ranking import MISSED, Hits, Ranking, multi_patient, single_patient, tied
 from evaluation.significance import PerQuery
 
 Path = tuple[str, ...]
 """Where a figure stands in metrics.json, such as ("multi_patient", "by_match_type", "string", "mrr")."""
 
-BY_TYPE = ("mrr", "ndcg@10")
 SINGLE = ("mrr", "ndcg@10", "ndcg@10_cliniq", "map", "recall@100")
 CLINIQ = ("mrr", "ndcg", "map")
 SHOWN = 3
@@ -37,40 +36,31 @@ class Figures:
         """Take in the hits of some queries."""
         judged = {query: of for query, of in hits.items() if query in self._benchmark.judgements_of_query}
         multi = [multi_patient(self._benchmark, query, of) for query, of in judged.items()]
-        self._block(("multi_patient",), multi, tuple(dict.fromkeys((*self._benchmark.measures, *BY_TYPE))))
+        self._block(("multi_patient",), multi, self._benchmark.measures)
         self._means(("recall_curve",), multi, RECALL_CURVE)
         if self._benchmark.is_within_notes:
             single = [each for query, of in judged.items() for each in single_patient(self._benchmark, query, of)]
             self._block(("single_patient",), single, SINGLE)
-            self._block(("single_patient_cliniq",), cliniq_pairs(single), CLINIQ, CLINIQ, negatives_needed=True)
+            self._block(("single_patient_cliniq",), cliniq_pairs(single), CLINIQ)
         for (query, of), ranking in zip(judged.items(), multi, strict=True):
             first, any_ = tied(self._benchmark, query, of)
             self.ties = {"first": self.ties["first"] + first, "any": self.ties["any"] + any_}
             self.best[query] = Hits(of.documents[:SHOWN].copy(), of.scores[:SHOWN].copy())
-            self.top_scores.append(_top_scores(of, ranking))
+            self.top_scores.append(_top_scores(of, ranking, self._benchmark.relevant_from))
 
     def per_query(self) -> dict[Path, PerQuery]:
         """Every figure by its path."""
         return {path: PerQuery(sums, self._counts[path]) for path, sums in self._sums.items()}
 
-    def _block(
-        self,
-        path: Path,
-        rankings: Sequence[Ranking],
-        names: Sequence[str],
-        by_type: Sequence[str] = BY_TYPE,
-        negatives_needed: bool = False,
-    ) -> None:
+    def _block(self, path: Path, rankings: Sequence[Ranking], names: Sequence[str]) -> None:
         self._means(path, rankings, names)
         for row in sorted(set().union(*(rows for ranking in rankings for rows in ranking.rows))):
             of_row = [each.only(row) for each in rankings if any(row in rows for rows in each.rows)]
-            if negatives_needed:
-                of_row = [each for each in of_row if len(each.ranks) < each.length]
-            self._means((*path, "by_match_type", row), of_row, by_type)
+            self._means((*path, "by_match_type", row), of_row, names)
         types = self._benchmark.query_types
         for name in sorted({types[ranking.query] for ranking in rankings} - {""}):
             of_type = [each for each in rankings if types[each.query] == name]
-            self._means((*path, "by_query_type", name), of_type, by_type)
+            self._means((*path, "by_query_type", name), of_type, names)
 
     def _means(self, path: Path, rankings: Sequence[Ranking], names: Sequence[str]) -> None:
         queries = np.array([ranking.query for ranking in rankings], dtype=np.int64)
@@ -100,9 +90,9 @@ def means(figures: Mapping[Path, PerQuery]) -> dict[str, Any]:
     return nested(tree)
 
 
-def _top_scores(hits: Hits, ranking: Ranking) -> tuple[float, float]:
+def _top_scores(hits: Hits, ranking: Ranking, relevant_from: int) -> tuple[float, float]:
     is_relevant = np.zeros(len(hits.documents), dtype=bool)
-    is_relevant[ranking.ranks[ranking.ranks >= 0]] = True
+    is_relevant[ranking.ranks[(ranking.ranks != MISSED) & (ranking.grades >= relevant_from)]] = True
     best, other = (
         float(of[0]) if len(of) else float("nan") for of in (hits.scores[is_relevant], hits.scores[~is_relevant])
     )

@@ -64,5 +64,8 @@ def cliniq_ndcg(ranks: np.ndarray, cutoff: int) -> float:
 
 
 def cliniq_pairs(rankings: Iterable[Ranking]) -> list[Ranking]:
-    """The (query, note) lists that CliniQ keeps: 5 chunks or more, and not all of them relevant."""
+    """The (query, note) lists that CliniQ keeps: 5 chunks or more, and not all of them relevant.
+
+    So each still has a chunk that is not relevant once only one match type's are left, which CliniQ's code checks too.
+    """
     return [r for r in rankings if r.length >= CLINIQ_MIN_CHUNKS and len(r.ranks) < r.length]

@@ -83,7 +83,7 @@ def single_patient(benchmark: Benchmark, query: int, hits: Hits) -> Iterator[Ran
 
 def tied(benchmark: Benchmark, query: int, hits: Hits) -> tuple[bool, bool]:
     """Whether the first relevant document, and whether any, has the score of one that is not relevant."""
-    relevant = np.isin(hits.documents, [judgement.document for judgement in benchmark.judgements_of_query[query]])
+    relevant = np.isin(hits.documents, list(benchmark.relevant(query)))
     alike = np.isin(hits.scores[relevant], hits.scores[~relevant])
     return bool(alike[:1].any()), bool(alike.any())
 

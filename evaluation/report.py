@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.benchmark import Benchmark
+from evaluation.benchmark import Benchmark, Judgement
 from evaluation.figures import Figures
 from evaluation.figures import Path as FigurePath
 from evaluation.metrics import RECALL_CURVE
@@ -18,6 +18,7 @@ from reporting.page import Passage, Plot, Section, Table, write_page
 MAIN: dict[str, FigurePath] = {
     "MRR": ("multi_patient", "mrr"),
     "NDCG@10": ("multi_patient", "ndcg@10"),
+    "NDCG@10 (CliniQ)": ("multi_patient", "ndcg@10_cliniq"),
     "MAP": ("multi_patient", "map"),
     "P@10": ("multi_patient", "precision@10"),
     "Recall@100": ("multi_patient", "recall@100"),
@@ -80,7 +81,11 @@ def write_report(
         Section("Ties", [_ties(metrics, names)], "Equal scores rank by document id, descending, as trec_eval has it."),
         Section("To reproduce it", [_settings(metrics)]),
     ]
-    lead = f"{len(benchmark.query_ids):,} queries, {len(benchmark.chunk_ids):,} chunks. It holds clinical text."
+    judged = len(benchmark.judgements_of_query)
+    lead = (
+        f"{judged:,} of {len(benchmark.query_ids):,} queries have a relevant document; the others count for nothing. "
+        f"{len(benchmark.chunk_ids):,} chunks. This page quotes them: keep it where the notes are."
+    )
     write_page(path, f"Retrieval on {benchmark.name}", sections, lead)
 
 
@@ -110,7 +115,7 @@ def comparison_table(comparisons: Mapping[str, Any], labels: Mapping[str, str]) 
             titles[figure],
             f"{of['mean']:+.4f}",
             f"{of['low']:+.4f} to {of['high']:+.4f}",
-            *(f"{of[name]:.4f}" for name in ("p_bootstrap_holm", "p_permutation_holm")),
+            *(_number(of[name]) for name in ("p_bootstrap_holm", "p_permutation_holm")),
         ]
         for spec, figures in comparisons.items()
         for figure, of in figures.items()
@@ -168,7 +173,11 @@ def _plots(
 def _tasks(metrics: Mapping[str, Any], names: Mapping[str, str]) -> list[Section]:
     sections = []
     for task, title in TASKS.items():
-        blocks = {spec: of[task] for spec, of in metrics["retrievers"].items() if task in of}
+        blocks = {
+            spec: _with_intervals(of[task], metrics["intervals"][spec][task])
+            for spec, of in metrics["retrievers"].items()
+            if task in of
+        }
         if not blocks:
             continue
         whole = [key for key in next(iter(blocks.values())) if not key.startswith("by_")]
@@ -221,7 +230,8 @@ def _queries(
 
 
 def _query(benchmark: Benchmark, query: int, best: Hits, ranks: Sequence[tuple[str, str]]) -> list[Passage]:
-    relevant = {judgement.document: judgement for judgement in benchmark.judgements_of_query[query]}
+    relevant = benchmark.relevant(query)
+    graded = {judgement.document: judgement.grade for judgement in benchmark.judgements_of_query[query]}
     kind = benchmark.query_types[query]
     parts = [
         Passage(
@@ -234,19 +244,24 @@ def _query(benchmark: Benchmark, query: int, best: Hits, ranks: Sequence[tuple[s
         if document == UNKNOWN:
             continue
         how = relevant.get(document)
-        says = "not relevant" if how is None else f"relevant{f', {how.match_type}' if how.match_type else ''}"
+        if how is not None:
+            says = f"relevant{_type_of(how)}"
+        else:
+            says = f"near, grade {graded[document]}" if document in graded else "not relevant"
         parts.append(_document(benchmark, query, document, f"rank {place}, {says}"))
-    unseen = [document for document in relevant if document not in best.documents]
-    if unseen and not any(document in relevant for document in best.documents.tolist()):
-        parts.append(
-            _document(benchmark, query, unseen[0], f"relevant, further down: {relevant[unseen[0]].match_type}")
-        )
+    if not any(document in relevant for document in best.documents.tolist()):
+        document, how = next(iter(relevant.items()))
+        parts.append(_document(benchmark, query, document, f"relevant{_type_of(how)}, further down or not found"))
     return parts
 
 
+def _type_of(judgement: Judgement) -> str:
+    return f", {judgement.match_type}" if judgement.match_type else ""
+
+
 def _document(benchmark: Benchmark, query: int, document: int, what: str) -> Passage:
-    chunk = int(np.flatnonzero(benchmark.document_of_chunk == document)[0])
-    text = benchmark.chunk_texts[chunk]
+    chunks = np.flatnonzero(benchmark.document_of_chunk == document)
+    text = " · ".join(benchmark.chunk_texts[chunk] for chunk in chunks)
     text = f"{text[:PASSAGE_CHARACTERS]}…" if len(text) > PASSAGE_CHARACTERS else text
     start = text.lower().find(benchmark.query_texts[query].lower())
     end = start + len(benchmark.query_texts[query])
@@ -263,7 +278,18 @@ def _settings(metrics: Mapping[str, Any]) -> Table:
     settings = metrics["settings"]
     rows = [["benchmark", f"{settings['benchmark']['path']} ({settings['benchmark']['layout']})"]]
     rows += [[f"retriever {place}", spec] for place, spec in enumerate(settings["retrievers"], 1)]
+    rows += [[name, of] for name, of in metrics["fingerprints"].items()]
     return Table([], rows)
+
+
+def _with_intervals(block: Mapping[str, Any], intervals: Mapping[str, Any]) -> dict[str, Any]:
+    """The block's figures as text, each with its interval."""
+    return {
+        key: _with_intervals(value, intervals[key])
+        if isinstance(value, Mapping)
+        else _number(value) + _interval(intervals.get(key))
+        for key, value in block.items()
+    }
 
 
 def _at(tree: Any, path: FigurePath) -> Any:
@@ -274,11 +300,11 @@ def _at(tree: Any, path: FigurePath) -> Any:
 
 def _is_significant(metrics: Mapping[str, Any], spec: str, path: FigurePath) -> bool:
     of = metrics["comparisons"].get(spec, {}).get("/".join(path))
-    return of is not None and of["p_permutation_holm"] < SIGNIFICANT
+    return of is not None and of["p_permutation_holm"] is not None and of["p_permutation_holm"] < SIGNIFICANT
 
 
 def _row(heads: Sequence[str], block: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    return [*heads, *(_number(block[column]) for column in columns)]
+    return [*heads, *(block[column] for column in columns)]
 
 
 def _name(measure: str) -> str:

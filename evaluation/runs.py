@@ -1,11 +1,11 @@
 """TREC run files: `query-id Q0 document-id rank score tag`, one line for each ranked document."""
 
+import math
 import os
 import re
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import xxhash
 
 from evaluation.benchmark import Benchmark
@@ -25,7 +25,8 @@ def run_file_name(spec: str) -> str:
 class RunWriter:
     """Writes the best RUN_DEPTH documents of each query; the file appears only when `close` finds it whole.
 
-    Scores are written so that they read back exactly; equal ones stay ties.
+    Scores are written so that they read back exactly; equal ones stay ties. A document that the benchmark does not know
+    is named `unknown-<rank>`, so that those below it keep their ranks.
     """
 
     def __init__(self, path: Path, benchmark: Benchmark) -> None:
@@ -34,16 +35,19 @@ class RunWriter:
         self._file = self._partial.open("w", encoding="utf-8")
 
     def write(self, query: int, hits: Hits) -> None:
-        """Add a query's lines; documents that the benchmark does not know are left out."""
+        """Add a query's lines."""
+        query_id = self._benchmark.query_ids[query]
         ranked = zip(hits.documents[:RUN_DEPTH].tolist(), hits.scores[:RUN_DEPTH].tolist(), strict=True)
         self._file.writelines(
-            f"{self._benchmark.query_ids[query]} Q0 {self._benchmark.document_ids[document]} {rank} {score:.9g} "
-            f"{self._path.stem}\n"
+            f"{query_id} Q0 {self._name(document, rank)} {rank} {score!r} {self._path.stem}\n"
             for rank, (document, score) in enumerate(ranked, start=1)
-            if document != UNKNOWN
         )
 
+    def _name(self, document: int, rank: int) -> str:
+        return f"unknown-{rank}" if document == UNKNOWN else self._benchmark.document_ids[document]
+
     def close(self) -> None:
+        """Put the file in its place."""
         self._file.close()
         os.replace(self._partial, self._path)
 
@@ -52,7 +56,8 @@ class Run:
     """A run file read query by query: memory holds where each query's lines are, and one query's lines at a time.
 
     The lines of a query must stand together. Raises ValueError naming file and line: another number of fields, a score
-    that is no number, a query whose lines stand apart, a document twice in one query, a file without lines.
+    that is no number, a query whose lines stand apart, a file without lines; once a query is read, a document twice
+    in it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,17 +88,17 @@ class Run:
         for number, line in enumerate(lines, first):
             if not line.strip():
                 continue
-            document, score = self._fields(number, line)[2:5:2]
+            _, document, score = self._fields(number, line)
             if document in scores:
                 raise ValueError(f"{self._path} line {number}: this document stands in an earlier line of the query")
-            scores[document] = self._number(number, score)
+            scores[document] = score
         return scores
 
     def _find_queries(self, file: BinaryIO) -> None:
         query, start, first, offset = b"", 0, 1, 0
         number = 0
         for number, line in enumerate(file, 1):
-            name = line.split(None, 1)[0] if line.strip() else query
+            name = self._fields(number, line)[0].encode() if line.strip() else query
             if name != query:
                 self._close(query, start, offset, first)
                 query, start, first = name, offset, number
@@ -109,20 +114,18 @@ class Run:
         if query:
             self._spans[query.decode("utf-8", "replace")] = start, end - start, first
 
-    def _fields(self, number: int, line: bytes) -> list[str]:
+    def _fields(self, number: int, line: bytes) -> tuple[str, str, float]:
+        """Query, document and score of a line."""
         try:
             fields = line.decode().split()
         except UnicodeDecodeError:
             raise ValueError(f"{self._path} line {number}: not UTF-8") from None
         if len(fields) != FIELDS:
             raise ValueError(f"{self._path} line {number}: {len(fields)} fields, a run file has {FIELDS}")
-        return fields
-
-    def _number(self, number: int, text: str) -> float:
         try:
-            score = float(text)
+            score = float(fields[4])
         except ValueError:
-            score = np.nan
-        if not np.isfinite(score):
+            score = math.nan
+        if not math.isfinite(score):
             raise ValueError(f"{self._path} line {number}: its score is not a finite number")
-        return score
+        return fields[0], fields[2], score

@@ -14,6 +14,8 @@ import numpy as np
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 0
+FEWEST_QUERIES = 6
+"""With fewer, no outcome could have a p-value below 0.05 in the permutation test."""
 _AT_ONCE = 250
 
 
@@ -38,6 +40,7 @@ class Difference(NamedTuple):
     high: float
     p_bootstrap: float
     p_permutation: float
+    """Both two-sided and never below 1 / (RESAMPLES + 1); nan for fewer queries than FEWEST_QUERIES."""
 
 
 def intervals(figures: Sequence[PerQuery]) -> np.ndarray:
@@ -46,12 +49,14 @@ def intervals(figures: Sequence[PerQuery]) -> np.ndarray:
 
 
 def differences(ours: Sequence[PerQuery], theirs: Sequence[PerQuery]) -> list[Difference]:
-    """Of figures over the same queries, in pairs. p-values are two-sided and never below 1 / (RESAMPLES + 1)."""
+    """Of figures over the same queries, in pairs."""
     resampled = _resampled_means(ours) - _resampled_means(theirs)
     observed = np.array([a.mean() - b.mean() for a, b in zip(ours, theirs, strict=True)])
     # Of resamples moved to where the difference is zero: how many lie as far out as what was observed.
-    p_bootstrap = _share_as_far(resampled - resampled.mean(axis=0), observed)
-    p_permutation = _share_as_far(_with_signs_flipped(ours, theirs), observed)
+    enough = np.array([(figure.counts > 0).sum() >= FEWEST_QUERIES for figure in ours])
+    centred = resampled - np.nanmean(np.where(enough, resampled, 0), axis=0)
+    p_bootstrap = np.where(enough, _share_as_far(centred, observed), np.nan)
+    p_permutation = np.where(enough, _share_as_far(_with_signs_flipped(ours, theirs), observed), np.nan)
     rows = zip(observed, *_percentiles(resampled).T, p_bootstrap, p_permutation, strict=True)
     return [Difference(*map(float, row)) for row in rows]
 
@@ -93,7 +98,7 @@ def _with_signs_flipped(ours: Sequence[PerQuery], theirs: Sequence[PerQuery]) ->
 def _share_as_far(resampled: np.ndarray, observed: np.ndarray) -> np.ndarray:
     # A little less than what was observed, so that rounding never makes an equal value a smaller one.
     far = (np.abs(resampled) >= np.abs(observed) - 1e-12).sum(axis=0)
-    return np.where(np.isnan(observed), np.nan, (far + 1) / (len(resampled) + 1))
+    return (far + 1) / ((~np.isnan(resampled)).sum(axis=0) + 1)
 
 
 def _percentiles(resampled: np.ndarray) -> np.ndarray:

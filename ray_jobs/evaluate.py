@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 from rich.console import Console
 
 from datagen.graph.artefact import BuiltGraph, normalise
@@ -32,7 +32,13 @@ class EvaluateJobSettings(EvaluateSettings):
     vectors: Folder = Folder(path=Path("runs/vectors"))
     """Where vectors of chunks are kept from one evaluation to the next."""
     compare: tuple[Folder, Folder] | None = None
-    """Two outputs of this job, the earlier one first; then nothing is scored and `benchmark` is not read."""
+    """Two outputs of this job, the earlier one first: their comparison goes to `<output>_comparison`, nothing else is
+    done."""
+
+    @field_validator("retrievers")
+    @classmethod
+    def _paths_that_workers_find(cls, specs: list[str]) -> list[str]:
+        return list(map(absolute_retriever, specs))
 
     @model_validator(mode="before")
     @classmethod
@@ -42,11 +48,21 @@ class EvaluateJobSettings(EvaluateSettings):
         return values
 
 
+def absolute_retriever(spec: str) -> str:
+    """The spec with the path that it names, if any, from the root: workers run in folders of their own."""
+    for path in inputs_of(spec).values():
+        if Path(path).exists():
+            return spec.removesuffix(path) + str(Folder(path=Path(path)).path)
+    return spec
+
+
 def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) -> None:
     """`labels` maps retrievers to the names that the tables print."""
     if settings.compare:
         before, after = settings.compare
-        _compare(before.path, after.path, settings.output.path)
+        # Never where an evaluation stands: the recipe's own output may be one of the two.
+        output = settings.output.path.with_name(f"{settings.output.path.name}_comparison")
+        _compare(before.path, after.path, output)
         return
     graph = settings.built_graph.path / "built" if settings.built_graph else None
     require(benchmark__path=settings.benchmark.path, built_graph__path=graph)

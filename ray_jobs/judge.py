@@ -10,7 +10,7 @@ import lance
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from corpus.store import Store
 from datagen.generation.answer_files import ANSWERS, ERRORS, failed_calls
@@ -25,8 +25,10 @@ from evaluation.benchmark import Benchmark, benchmark_of
 from evaluation.benchmarks.files import read_records
 from evaluation.building import Judged, pool, write_benchmark
 from evaluation.encoding import CorpusVectors
-from evaluation.retrievers import Bench, inputs_of
+from evaluation.retrievers import Bench, inputs_of, parse_retriever
+from evaluation.retrievers.expanded import Expanded
 from ray_jobs.answers import run_ask_step
+from ray_jobs.evaluate import absolute_retriever
 from ray_jobs.job import Folder, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
@@ -43,6 +45,15 @@ class JudgeSettings(AskSettings):
     pool: list[str] = Field(default=["bm25", "dense:bundled"], min_length=1)
     """Retrievers, as the job evaluate names them, whose best chunks are judged."""
     depth: int = Field(default=20, ge=1)
+
+    @field_validator("pool")
+    @classmethod
+    def _known(cls, specs: list[str]) -> list[str]:
+        for spec in specs:
+            if parse_retriever(spec)[0] is Expanded:
+                raise ValueError(f"{spec}: this job expands no queries; name the retriever inside")
+        return list(map(absolute_retriever, specs))
+
     workers: WorkerSettings = WorkerSettings()
     vectors: Folder = Folder(path=Path("runs/vectors"))
     """Where vectors of chunks are kept from one run to the next."""

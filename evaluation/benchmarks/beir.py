@@ -10,7 +10,10 @@ SPLIT = "test"
 
 
 def read(folder: Path) -> Benchmark:
-    """Title and text are one passage, as BEIR's own models take them. Raises ValueError naming file and row."""
+    """Title and text are one passage, as BEIR's own models take them; either may be empty.
+
+    Raises ValueError naming file and row.
+    """
     return read_files(
         folder.resolve().name,
         find(folder, "corpus.jsonl"),
@@ -23,8 +26,8 @@ def read_files(
     name: str, corpus: Path, queries: Path, qrels: Path, measures: Sequence[str] = Benchmark.measures
 ) -> Benchmark:
     """Of files wherever they lie; queries without judgements are left out, as those of other splits are."""
-    chunks = read_records(corpus, ("text",), also=("title",))
-    passages = {_id: {"text": f"{each.get('title', '')} {each['text']}".strip()} for _id, each in chunks.items()}
+    chunks = read_records(corpus, (), also=("title", "text"))
+    passages = {_id: {"text": " ".join(each.values())} for _id, each in chunks.items()}
     asked = read_records(queries, ("text",))
     relevant = read_qrels(qrels, positions(asked), positions(passages))
     judged = {query for query, _ in relevant}

@@ -31,7 +31,7 @@ def read(folder: Path) -> Benchmark:
             raise ValueError(f"{path} row {row}: the code {code} stands in an earlier row")
         titles[code] = {"text": fields[1]}
     code_at, categories = positions(titles), _by_category(titles)
-    path, judgements = folder / "mentions.tsv", []
+    path, judgements = find(folder, "mentions.tsv"), []
     mentions: dict[str, dict[str, str]] = {}
     for row, (text, written) in read_table(path, ("text", "code")):
         code = _plain(written)

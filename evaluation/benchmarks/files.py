@@ -106,10 +106,11 @@ def read_qrels(path: Path, query_at: Mapping[str, int], document_at: Mapping[str
 
 
 def read_grade(path: Path, row: int, text: str) -> int:
-    """0 or more. Raises ValueError naming file and row."""
-    if not text.isdecimal():
-        raise ValueError(f"{path} row {row}: score is not a whole number")
-    return int(text)
+    """0 or more: negative grades, which some tracks give to spam, count as 0. Raises ValueError naming file and row."""
+    try:
+        return max(0, int(text))
+    except ValueError:
+        raise ValueError(f"{path} row {row}: the grade is not a whole number") from None
 
 
 def positions(ids: Sequence[str] | Mapping[str, Any]) -> dict[str, int]:

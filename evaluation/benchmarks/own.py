@@ -17,8 +17,8 @@ def read(folder: Path) -> Benchmark:
     chunks = read_records(find(folder, "corpus.jsonl"), ("text", "note_id"))
     queries = read_records(find(folder, "queries.jsonl"), ("text", "type"))
     query_at, chunk_at = positions(queries), positions(chunks)
-    relevant = read_qrels(folder / "qrels.tsv", query_at, chunk_at)
-    judgements, path = [], folder / "match_types.tsv"
+    relevant = read_qrels(find(folder, "qrels.tsv"), query_at, chunk_at)
+    judgements, path = [], find(folder, "match_types.tsv")
     pairs = Pairs(path, query_at, chunk_at)
     for row, (query, chunk, match_type, evidence) in read_table(
         path, ("query-id", "corpus-id", "match_type", "evidence")

@@ -18,12 +18,15 @@ def read(path: Path) -> Benchmark:
     chunks: dict[str, dict[str, str]] = {}
     questions: dict[str, dict[str, str]] = {}
     judgements = []
-    for note, (place, paragraph) in enumerate(_paragraphs(path)):
+    firsts: dict[str, int] = {}
+    for place, paragraph in _paragraphs(path):
         try:
             context = paragraph["context"]
             spans = list(chunk_note(context, ChunkingSettings()))
-            first = len(chunks)
-            chunks |= {f"{note}_{i}": {"text": span.text, "note_id": str(note)} for i, span in enumerate(spans)}
+            if context not in firsts:  # some sets repeat a note for another kind of question
+                note = str(len(firsts))
+                firsts[context] = len(chunks)
+                chunks |= {f"{note}_{i}": {"text": span.text, "note_id": note} for i, span in enumerate(spans)}
             for question in paragraph["qas"]:
                 answers = [(a["answer_start"], a["answer_start"] + len(a["text"])) for a in question["answers"]]
                 held = [
@@ -34,7 +37,7 @@ def read(path: Path) -> Benchmark:
                 if str(question["id"]) in questions:
                     raise ValueError(f"{path}: {place}: the question id {question['id']} stands further up too")
                 if held:
-                    judgements += [Judgement(len(questions), first + i) for i in held]
+                    judgements += [Judgement(len(questions), firsts[context] + i) for i in held]
                     questions[str(question["id"])] = {"text": question["question"], "type": "question"}
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}: {place}: not in SQuAD's layout ({type(error).__name__}: {error})") from None

@@ -9,7 +9,7 @@ Concepts are ranked by their best name, and judged by accuracy@k: whether a righ
 from pathlib import Path
 
 from evaluation.benchmark import Benchmark, Judgement, benchmark_of
-from evaluation.benchmarks.files import positions, read_table
+from evaluation.benchmarks.files import find, positions, read_table
 
 MEASURES = ("mrr", "accuracy@1", "accuracy@5", "accuracy@10")
 
@@ -17,10 +17,10 @@ MEASURES = ("mrr", "accuracy@1", "accuracy@5", "accuracy@10")
 def read(folder: Path) -> Benchmark:
     """Raises ValueError naming file and row."""
     names: dict[str, dict[str, str]] = {}
-    for row, (concept, term) in read_table(folder / "concepts.tsv", ("concept_id", "term")):
+    for row, (concept, term) in read_table(find(folder, "concepts.tsv"), ("concept_id", "term")):
         names[f"{concept}#{row}"] = {"text": term, "note_id": concept}
     concept_at = positions(list(dict.fromkeys(name["note_id"] for name in names.values())))
-    path, judgements = folder / "mentions.tsv", []
+    path, judgements = find(folder, "mentions.tsv"), []
     mentions: dict[str, dict[str, str]] = {}
     for row, (text, concepts) in read_table(path, ("text", "concept_id")):
         for concept in set(concepts.split("|")):

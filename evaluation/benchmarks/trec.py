@@ -6,14 +6,14 @@ From the file alone only run files can be scored: it tells no texts.
 from pathlib import Path
 
 from evaluation.benchmark import Benchmark, Judgement, benchmark_of
-from evaluation.benchmarks.files import Pairs, find, lines, positions, read_records
+from evaluation.benchmarks.files import Pairs, find, lines, positions, read_grade, read_records
 
 FIELDS = 4
 
 
 def read(path: Path) -> Benchmark:
-    """Negative grades, which some tracks give to spam, count as 0. Raises ValueError naming file and row."""
-    qrels = path / "qrels.txt" if path.is_dir() else path
+    """Raises ValueError naming file and row."""
+    qrels = find(path, "qrels.txt") if path.is_dir() else path
     rows = [(row, *_fields(qrels, row, line)) for row, line in lines(qrels)]
     if path.is_dir():
         chunks, queries = (read_records(find(path, f"{name}.jsonl"), ("text",)) for name in ("corpus", "queries"))
@@ -35,7 +35,4 @@ def _fields(path: Path, row: int, line: str) -> tuple[str, str, int]:
     fields = line.split()
     if len(fields) != FIELDS:
         raise ValueError(f"{path} row {row}: {len(fields)} fields, TREC qrels have {FIELDS}")
-    try:
-        return fields[0], fields[2], int(fields[3])
-    except ValueError:
-        raise ValueError(f"{path} row {row}: the grade is not a whole number") from None
+    return fields[0], fields[2], read_grade(path, row, fields[3])

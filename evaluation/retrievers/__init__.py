@@ -26,12 +26,20 @@ def parse_retriever(spec: str) -> tuple[type[Retriever], str]:
     return leaf, argument
 
 
+def encoder_of(spec: str) -> str:
+    """The name of the encoder of this project that a retriever takes vectors from; empty for one that takes none."""
+    leaf, argument = parse_retriever(spec)
+    if leaf is Expanded:
+        return encoder_of(argument)
+    return argument if leaf in (Dense, Hybrid, ReciprocalRank) else ""
+
+
 def inputs_of(spec: str) -> dict[str, str]:
     """What a retriever reads beside the benchmark, by a name for it: encoders, folders and files."""
     leaf, argument = parse_retriever(spec)
     if leaf is Expanded:
         return inputs_of(argument)
-    return {argument: argument} if leaf in (Dense, Hybrid, ReciprocalRank, RunFile, SentenceTransformers) else {}
+    return {argument: argument} if leaf in (RunFile, SentenceTransformers) or encoder_of(spec) else {}
 
 
-__all__ = ["Bench", "Retriever", "Scorer", "inputs_of", "parse_retriever"]
+__all__ = ["Bench", "Retriever", "Scorer", "encoder_of", "inputs_of", "parse_retriever"]

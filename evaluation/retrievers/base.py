@@ -31,6 +31,8 @@ class Bench:
 
         if spec not in self._prepared:
             leaf, argument = parse_retriever(spec)
+            if leaf.needs_texts and not self.benchmark.has_texts:
+                raise ValueError(f"{spec}: the benchmark tells no texts; only run:<file> can be scored on it")
             self._prepared[spec] = leaf(self, argument)
         return self._prepared[spec]
 
@@ -40,6 +42,7 @@ class Retriever(ABC):
 
     form: ClassVar[str]
     """How a spec names it: `kind`, or `kind:<argument>` for a leaf that takes an argument."""
+    needs_texts: ClassVar[bool] = True
 
     def __init__(self, bench: Bench, argument: str) -> None:
         self.bench = bench

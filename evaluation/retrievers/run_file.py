@@ -18,6 +18,7 @@ class RunFile(Retriever):
     """
 
     form = "run:<TREC run file>"
+    needs_texts = False
 
     def __init__(self, bench: Bench, argument: str) -> None:
         super().__init__(bench, argument)
@@ -32,8 +33,9 @@ class RunFile(Retriever):
         benchmark = self.bench.benchmark
         hits = []
         for query in queries:
-            scores = self._run.scores_of(benchmark.query_ids[query])
-            best = sorted(scores, key=lambda document: (scores[document], document), reverse=True)
-            documents = [benchmark.document_at.get(document, UNKNOWN) for document in best]
-            hits.append(Hits(np.array(documents, np.int64), np.array([scores[d] for d in best], np.float64)))
+            found = sorted(self._run.scores_of(benchmark.query_ids[query]).items(), reverse=True)
+            scores = np.array([score for _, score in found], np.float32)  # as trec_eval compares them
+            documents = np.array([benchmark.document_at.get(document, UNKNOWN) for document, _ in found], np.int64)
+            order = np.argsort(-scores, kind="stable")
+            hits.append(Hits(documents[order], scores[order]))
         return hits

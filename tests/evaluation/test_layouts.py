@@ -95,6 +95,14 @@ def test_beir_joins_titles_and_leaves_out_queries_of_other_splits(write):
     assert not benchmark.is_within_notes
 
 
+def test_beir_documents_may_have_a_title_alone_and_negative_grades_are_none(write):
+    corpus = [record("d1", "", title="Title"), record("d2", "Text two.")]
+    qrels = "query-id\tcorpus-id\tscore\nq1\td1\t-1\nq1\td2\t1\n"
+    benchmark = read_benchmark(write({**BEIR, "corpus.jsonl": corpus, "qrels/test.tsv": qrels}), "beir")
+    assert benchmark.chunk_texts == ("Title", "Text two.")
+    assert benchmark.judgements == (Judgement(0, 1),)
+
+
 def test_a_missing_split_is_named(write):
     with pytest.raises(ValueError, match=r"test\.tsv: no such file"):
         read_benchmark(write(without(BEIR, "qrels/test.tsv")), "beir")
@@ -201,6 +209,17 @@ def test_questions_are_answered_by_the_chunks_that_hold_the_answer(write):
     assert held == {at for at, text in enumerate(benchmark.chunk_texts) if "apixaban" in text}
     assert held
     assert len(benchmark.chunk_ids) > len(held)
+
+
+def test_a_note_that_stands_twice_is_one_note(write):
+    data = json.loads(squad(CONTEXT.index("apixaban")))
+    again = json.loads(json.dumps(data["data"][0]))
+    again["paragraphs"][0]["qas"][0]["id"] = "8"
+    benchmark = read_benchmark(
+        write({"qa.json": json.dumps({"data": [*data["data"], again]})}) / "qa.json", "questions"
+    )
+    assert len(set(benchmark.note_ids)) == 1
+    assert len(benchmark.query_ids) == 2
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ QRELS, TYPES = TINY["qrels.tsv"], TINY["match_types.tsv"]
         ("qrels.tsv", QRELS + "q9\tn1_0\t1\n", r"qrels\.tsv row 6: unknown query q9"),
         ("qrels.tsv", QRELS + "q1\tn9_0\t1\n", r"qrels\.tsv row 6: unknown chunk n9_0"),
         ("qrels.tsv", QRELS + "q1\tn1_0\t1\n", r"qrels\.tsv row 6: query q1 and chunk n1_0 stand in an earlier"),
-        ("qrels.tsv", QRELS + "q1\tn2_1\thigh\n", r"qrels\.tsv row 6: score is not a whole number"),
+        ("qrels.tsv", QRELS + "q1\tn2_1\thigh\n", r"qrels\.tsv row 6: the grade is not a whole number"),
         ("qrels.tsv", QRELS + "q1\tn2_1\n", r"qrels\.tsv row 6: 2 fields, 3 are expected"),
         (
             "qrels.tsv",

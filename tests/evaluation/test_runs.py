@@ -1,19 +1,24 @@
 import resource
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 
 from evaluation.benchmarks import read_benchmark
+from evaluation.evaluate import EvaluateSettings, evaluate
 from evaluation.figures import Figures, means
 from evaluation.ranking import UNKNOWN, Hits
 from evaluation.retrievers import Bench
 from evaluation.runs import RUN_DEPTH, Run, RunWriter, run_file_name
 
 
+def make_bench(benchmark, said=None):
+    return Bench(benchmark, [].append if said is None else said.append, lambda *_: None, lambda *_: np.empty(0))
+
+
 def bench(path, said=None):
-    return Bench(
-        read_benchmark(path, "trec"), (said if said is not None else []).append, lambda *_: None, lambda *_: None
-    )
+    return make_bench(read_benchmark(path, "trec"), said)
 
 
 def scored(qrels, run):
@@ -46,6 +51,17 @@ def test_scores_order_a_run_and_ties_go_by_id_descending(qrels, run):
     path = run("q1 Q0 a 1 2.5 t\nq1 Q0 b 2 2.5 t\nq2 Q0 c 1 1 t\nq2 Q0 x 2 7 t\nq9 Q0 a 1 1 t\n")
     assert scored(qrels, path)["mrr"] == pytest.approx((1 / 2 + 1 / 2) / 2)
     assert scored(qrels, path)["recall@100"] == pytest.approx((1 + 1 / 2) / 2)
+
+
+def test_scores_are_compared_as_trec_eval_does_in_single_precision(qrels, run):
+    # In double precision a would come first; so b does, by its id.
+    assert scored(qrels, run("q1 Q0 a 1 1.000000000001 t\nq1 Q0 b 2 1 t\n"))["mrr"] == pytest.approx(1 / 2 / 2)
+
+
+@pytest.mark.parametrize("spec", ["bm25", "exact", "dense:bundled", "service:http://127.0.0.1:9"])
+def test_a_qrels_file_alone_has_no_texts_to_rank(qrels, spec):
+    with pytest.raises(ValueError, match=rf"{spec}: the benchmark tells no texts; only run:"):
+        bench(qrels).retriever(spec)
 
 
 def test_what_a_run_does_not_share_with_the_benchmark_is_said(qrels, run):
@@ -104,10 +120,10 @@ def test_a_run_keeps_the_best_of_each_query_and_is_there_only_when_whole(qrels, 
     assert not (tmp_path / "x.run").exists()
     writer.close()
     lines = [line.split() for line in (tmp_path / "x.run").read_text().splitlines()]
-    assert len(lines) == RUN_DEPTH - 1
+    assert len(lines) == RUN_DEPTH
     assert lines[0][:4] == ["q1", "Q0", "a", "1"]
-    assert lines[1][3] == "3"
-    assert np.float32(lines[1][4]) == scores[2]
+    assert lines[1][2:4] == ["unknown-2", "2"], "what stands below keeps its rank"
+    assert float(lines[2][4]) == scores[2]
 
 
 def test_run_files_of_different_retrievers_never_collide():
@@ -118,18 +134,32 @@ def test_run_files_of_different_retrievers_never_collide():
     assert all("/" not in name and len(name) < 200 for name in names)
 
 
+def peak_of(folder, queries, depth):
+    """Scores a run of so many lines, in a process of its own; its peak memory in KB and the MRR."""
+    run = folder / "big.run"
+    with run.open("w") as file:
+        for query in range(queries):
+            file.writelines(f"q{query} Q0 d{rank} {rank} {-rank} t\n" for rank in range(depth))
+    settings = EvaluateSettings.model_validate(
+        {
+            "benchmark": {"path": folder / "qrels.txt", "layout": "trec"},
+            "retrievers": [f"run:{run}"],
+            "output": {"path": folder},
+        }
+    )
+    metrics = evaluate(settings, folder, make_bench)["retrievers"][f"run:{run}"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, metrics["multi_patient"]["mrr"]
+
+
 @pytest.mark.long
 def test_ten_million_lines_are_scored_in_flat_memory(tmp_path):
     queries, depth = 10_000, 1000
     with (tmp_path / "qrels.txt").open("w") as file:
         file.writelines(f"q{query} 0 d{query % depth} 1\n" for query in range(queries))
     peaks = []
-    for share in (10, 1):
-        with (tmp_path / "big.run").open("w") as file:
-            for query in range(queries // share):
-                file.writelines(f"q{query} Q0 d{rank} {rank} {-rank} t\n" for rank in range(depth))
-        block = scored(tmp_path / "qrels.txt", tmp_path / "big.run")
-        expected = sum(1 / (query % depth + 1) for query in range(queries // share)) / queries
-        assert block["mrr"] == pytest.approx(expected)
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    for asked in (queries // 10, queries):
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            peak, mrr = process.submit(peak_of, tmp_path, asked, depth).result()
+        assert mrr == pytest.approx(sum(1 / (query % depth + 1) for query in range(asked)) / queries)
+        peaks.append(peak)
     assert peaks[1] < peaks[0] + 100_000, "ten times the lines, 100 MB more at most"

@@ -46,9 +46,27 @@ def test_differences_agree_with_scipy():
 
 
 def test_equal_retrievers_do_not_differ():
-    (same,) = differences([of([0.5, 1, 0])], [of([0.5, 1, 0])])
+    (same,) = differences([of([0.5, 1, 0] * 2)], [of([0.5, 1, 0] * 2)])
     assert same[:3] == (0, 0, 0)
     assert same.p_bootstrap == same.p_permutation == 1
+
+
+def some(values, queries):
+    counts = np.zeros(queries)
+    counts[: len(values)] = 1
+    return PerQuery(np.concatenate([values, np.zeros(queries - len(values))]), counts)
+
+
+def test_a_figure_of_few_queries_among_many_is_tested_on_resamples_that_drew_it():
+    # About 1 in 400 resamples of 100 queries draws none of the six.
+    (same,) = differences([some([0.5] * 6, 100)], [some([0.5] * 6, 100)])
+    assert same.p_bootstrap == same.p_permutation == 1
+
+
+def test_too_few_queries_have_no_p_value():
+    (few,) = differences([some([1.0] * 5, 100)], [some([0.0] * 5, 100)])
+    assert few.mean == 1
+    assert np.isnan([few.p_bootstrap, few.p_permutation]).all()
 
 
 def test_holm_by_hand():

@@ -8,12 +8,15 @@ import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import ray
 from ray import serve
 from tiny_store import CANARY_PATIENT, make_notes, write_store
 
 from encoders.encoder import Encoder
+from evaluation.benchmark import Judgement, benchmark_of
+from evaluation.retrievers import Bench
 from serving.application import ServeSettings, deploy, shutdown
 from serving.manifest import read_manifest
 from serving.problems import MAX_BODY_BYTES
@@ -100,6 +103,16 @@ def test_one_patient_is_searched_whole_in_one_shard(service):
     assert {hit["patient_id"] for hit in answer["hits"]} == {CANARY_PATIENT}
     assert len({hit["chunk_id"] for hit in answer["hits"]}) == 6
     assert len(answer["shards"]["answered"]) == 1
+
+
+def test_an_evaluation_ranks_what_the_service_answers(service):
+    query = "kidney injury after contrast"
+    answered = {hit["chunk_id"]: hit for hit in search(service, query, k=1000).json()["hits"]}
+    benchmark = benchmark_of("served", answered, {"q": {"text": query}}, [Judgement(0, 0)])
+    bench = Bench(benchmark, print, lambda *_: None, lambda *_: np.empty(0))
+    (hits,) = bench.retriever(f"service:{service.base_url}").hits([0])
+    assert [benchmark.chunk_ids[document] for document in hits.documents] == list(answered)
+    assert hits.scores.tolist() == [hit["score"] for hit in answered.values()]
 
 
 def test_filters_narrow_and_never_shorten(service):
