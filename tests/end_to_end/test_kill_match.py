@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
+
 from tests.end_to_end.test_kill_prepare import kill_when_there
 
 NOTES = 4000
 
 
+@pytest.mark.long
 def test_a_killed_run_gives_the_records_of_an_uninterrupted_one(job, tmp_path):
     findings = ["pneumonia", "acute kidney injury (AKI) and AKI again", "no hypertension", "COPD, gout", "chest pains"]
     rows = [

@@ -3,6 +3,8 @@
 import json
 import time
 
+import pytest
+
 from corpus.errors import read_errors
 from corpus.store import Store
 
@@ -38,6 +40,7 @@ def kill_when_there(command, path):
     command.kill()
 
 
+@pytest.mark.long
 def test_a_killed_run_ends_like_an_uninterrupted_one(job, tmp_path):
     write_notes(tmp_path / "notes")
 
