@@ -1,22 +1,42 @@
 """A corpus to vectors on Ray Data: each worker holds the encoder and takes batches of passages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import ray
 
-from encoders.encoder import Encoder
 from encoders.workers import WorkerSettings
 
 BATCH_ROWS = 256
 """Enough to sort by length before cutting into the encoder's own batches."""
 
 
-def encode_corpus(passages: ray.data.Dataset, encoder: str, workers: WorkerSettings) -> Iterator[pa.Table]:
+class PassageEncoder(Protocol):
+    """What encodes texts, whichever library runs it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever changes its vectors."""
+
+    def to(self, device: str) -> Any:
+        """Itself, moved there."""
+
+    def encode_passages(self, texts: Sequence[str]) -> np.ndarray:
+        """Float32 (n, dimension)."""
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """Float32 (n, dimension)."""
+
+
+def encode_corpus(
+    passages: ray.data.Dataset, load: Callable[[], PassageEncoder], workers: WorkerSettings
+) -> Iterator[pa.Table]:
     """The dataset's tables with their `text` column replaced by `vector`, float32 (rows, dimension)."""
     encoded = passages.map_batches(
         _EncodeBatch,
-        fn_constructor_args=(encoder, workers.use_gpu),
+        fn_constructor_args=(load, workers.use_gpu),
         batch_size=BATCH_ROWS,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=workers.number),
@@ -27,8 +47,8 @@ def encode_corpus(passages: ray.data.Dataset, encoder: str, workers: WorkerSetti
 
 
 class _EncodeBatch:
-    def __init__(self, encoder: str, use_gpu: bool) -> None:
-        self._encoder = Encoder.load(encoder).to("cuda" if use_gpu else "cpu")
+    def __init__(self, load: Callable[[], PassageEncoder], use_gpu: bool) -> None:
+        self._encoder = load().to("cuda" if use_gpu else "cpu")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         vectors = self._encoder.encode_passages(batch["text"].to_pylist())

@@ -14,7 +14,7 @@ from evaluation.benchmark import Benchmark
 from evaluation.benchmarks import BenchmarkSettings, read_benchmark
 from evaluation.figures import Figures, means, nested
 from evaluation.figures import Path as FigurePath
-from evaluation.fingerprints import fingerprints
+from evaluation.fingerprints import benchmark_fingerprints, package_versions
 from evaluation.report import MAIN, write_report
 from evaluation.retrievers import Bench, parse_retriever
 from evaluation.runs import RunWriter, run_file_name
@@ -81,7 +81,11 @@ def evaluate(
         "intervals": {spec: _intervals(of) for spec, of in per_query.items()},
         "comparisons": compare_figures({spec: (per_query[spec], baseline) for spec in settings.retrievers[1:]}),
         "ties": {spec: of.ties for spec, of in figures.items()},
-        "fingerprints": fingerprints(benchmark, settings.retrievers),
+        "fingerprints": {
+            **benchmark_fingerprints(benchmark),
+            **{name: of for spec in settings.retrievers for name, of in tools.retriever(spec).fingerprints.items()},
+            **package_versions(),
+        },
         "settings": settings.model_dump(mode="json", exclude={"output"}),
     }
     _write_per_query(folder / "per_query.parquet", benchmark.query_ids, per_query)

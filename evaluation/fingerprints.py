@@ -1,18 +1,24 @@
 """What an evaluation depends on, in a form that another machine can check."""
 
 import json
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 import xxhash
 
-from encoders.spec import fingerprint, read_spec, resolve
 from evaluation.benchmark import Benchmark
-from evaluation.retrievers import encoder_of
 
 BENCHMARK_FINGERPRINTS = ("chunks", "queries and judgements")
 PACKAGES = ("bm25s", "ir_measures", "pytrec_eval-terrier", "sentence-transformers", "torch", "transformers")
+
+
+def benchmark_fingerprints(benchmark: Benchmark) -> dict[str, str]:
+    """By the names in BENCHMARK_FINGERPRINTS: of what is ranked, and of what is asked and judged."""
+    queries = [*benchmark.query_ids, *benchmark.query_texts, *benchmark.query_types]
+    judged = [json.dumps(judgement) for judgement in sorted(benchmark.judgements)]
+    of_both = chunks_fingerprint(benchmark), _digest([*queries, *benchmark.document_ids, *judged])
+    return dict(zip(BENCHMARK_FINGERPRINTS, of_both, strict=True))
 
 
 def chunks_fingerprint(benchmark: Benchmark) -> str:
@@ -20,27 +26,22 @@ def chunks_fingerprint(benchmark: Benchmark) -> str:
     return _digest(benchmark.chunk_texts)
 
 
-def fingerprints(benchmark: Benchmark, specs: Sequence[str]) -> dict[str, str]:
-    """Of the benchmark, of each encoder that a retriever names, and the versions of what ranks and measures."""
-    queries = [*benchmark.query_ids, *benchmark.query_texts, *benchmark.query_types]
-    judged = [json.dumps(judgement) for judgement in sorted(benchmark.judgements)]
-    of_benchmark = chunks_fingerprint(benchmark), _digest([*queries, *benchmark.document_ids, *judged])
-    encoders = {f"encoder {name}": encoder_fingerprint(name) for spec in specs if (name := encoder_of(spec))}
-    return {
-        **dict(zip(BENCHMARK_FINGERPRINTS, of_benchmark, strict=True)),
-        **encoders,
-        **{package: version(package) for package in PACKAGES},
-    }
+def file_fingerprint(path: Path) -> str:
+    """Of the content of a file, or of the files of a folder."""
+    digest = xxhash.xxh3_128()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
-@cache
-def encoder_fingerprint(name: str) -> str:
-    """Of weights, tokenizer and spec. Raises ValueError for a folder that holds no encoder."""
-    folder = resolve(name)
-    return fingerprint(folder, read_spec(folder))
+def package_versions() -> dict[str, str]:
+    """Of what ranks and measures."""
+    return {package: version(package) for package in PACKAGES}
 
 
-def _digest(texts: Sequence[str]) -> str:
+def _digest(texts: Iterable[str]) -> str:
     digest = xxhash.xxh3_128()
     for text in texts:
         digest.update(f"{len(text)}:{text}".encode())

@@ -1,6 +1,7 @@
 """Encode every chunk of the store on Ray Data and write a release: FAISS shards over patient buckets."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pyarrow as pa
 import ray
@@ -54,7 +55,7 @@ def _vectors(store: Store, settings: BuildIndexSettings) -> Iterator[pa.RecordBa
     progress = Progress()
     total = store.chunks().count_rows()
     chunks = ray.data.read_lance(str(store.chunks_path), columns=["chunk_id", "version", "text"])
-    for table in encode_corpus(chunks, settings.encoder, settings.workers):
+    for table in encode_corpus(chunks, partial(Encoder.load, settings.encoder), settings.workers):
         progress("chunks encoded", len(table), total)
         yield from table.to_batches()
 

@@ -15,8 +15,9 @@ from evaluation.benchmark import Benchmark
 from evaluation.comparison import compare
 from evaluation.encoding import CorpusVectors
 from evaluation.evaluate import EvaluateSettings, evaluate
+from evaluation.fingerprints import file_fingerprint
 from evaluation.report import comparison_table, main_table
-from evaluation.retrievers import Bench, inputs_of
+from evaluation.retrievers import Bench, input_of
 from ray_jobs.job import Folder, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
@@ -50,10 +51,8 @@ class EvaluateJobSettings(EvaluateSettings):
 
 def absolute_retriever(spec: str) -> str:
     """The spec with the path that it names, if any, from the root: workers run in folders of their own."""
-    for path in inputs_of(spec).values():
-        if Path(path).exists():
-            return spec.removesuffix(path) + str(Folder(path=Path(path)).path)
-    return spec
+    path = input_of(spec)
+    return spec.removesuffix(path) + str(Folder(path=Path(path)).path) if path and Path(path).exists() else spec
 
 
 def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) -> None:
@@ -66,7 +65,7 @@ def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) 
         return
     graph = settings.built_graph.path / "built" if settings.built_graph else None
     require(benchmark__path=settings.benchmark.path, built_graph__path=graph)
-    inputs = {key: value for spec in settings.retrievers for key, value in inputs_of(spec).items()}
+    inputs = {name: name for spec in settings.retrievers if (name := input_of(spec))}
     # What a service answers may change at any time.
     asked = time.time_ns() if any("service:" in spec for spec in settings.retrievers) else 0
     run_step(
@@ -90,7 +89,12 @@ def _bench_of(settings: EvaluateJobSettings, graph: Path | None) -> Callable[[Be
     count = Progress()
     vectors = CorpusVectors(settings.vectors.path, settings.workers, count)
     synonyms = _synonyms(graph) if graph else None
-    return lambda benchmark: Bench(benchmark, lambda line: print(f"  {line}", flush=True), count, vectors, synonyms)
+    digest = file_fingerprint(graph) if graph else ""
+
+    def say(line: str) -> None:
+        print(f"  {line}", flush=True)
+
+    return lambda benchmark: Bench(benchmark, say, count, vectors, synonyms, digest)
 
 
 def _synonyms(folder: Path) -> Callable[[str], Sequence[str]]:

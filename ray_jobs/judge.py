@@ -25,7 +25,7 @@ from evaluation.benchmark import Benchmark, benchmark_of
 from evaluation.benchmarks.files import read_records
 from evaluation.building import Judged, pool, write_benchmark
 from evaluation.encoding import CorpusVectors
-from evaluation.retrievers import Bench, inputs_of, parse_retriever
+from evaluation.retrievers import Bench, input_of, parse_retriever
 from evaluation.retrievers.expanded import Expanded
 from ray_jobs.answers import run_ask_step
 from ray_jobs.evaluate import absolute_retriever
@@ -72,7 +72,7 @@ def run(settings: JudgeSettings) -> None:
             "prepare a store of some thousand notes"
         )
     named: dict[str, Path | str] = {"store": store.folder, "queries": settings.queries.path}
-    named |= {key: value for each in settings.pool for key, value in inputs_of(each).items()}
+    named |= {name: name for each in settings.pool if (name := input_of(each))}
 
     def calls(earlier: Path | None) -> WriteCalls:
         return partial(_write_calls, settings, failed_calls(earlier / ANSWERS) if earlier else None)

@@ -2,11 +2,10 @@
 
 from evaluation.retrievers.base import Bench, Retriever, Scorer
 from evaluation.retrievers.bm25 import Bm25
-from evaluation.retrievers.dense import Dense
+from evaluation.retrievers.dense import Dense, SentenceTransformers
 from evaluation.retrievers.exact import Exact
 from evaluation.retrievers.expanded import Expanded
 from evaluation.retrievers.hybrid import Hybrid, ReciprocalRank
-from evaluation.retrievers.plain import SentenceTransformers
 from evaluation.retrievers.run_file import RunFile
 from evaluation.retrievers.service import Service
 
@@ -26,20 +25,12 @@ def parse_retriever(spec: str) -> tuple[type[Retriever], str]:
     return leaf, argument
 
 
-def encoder_of(spec: str) -> str:
-    """The name of the encoder of this project that a retriever takes vectors from; empty for one that takes none."""
+def input_of(spec: str) -> str:
+    """What a retriever reads beside the benchmark: an encoder's name, a folder or a file; empty for nothing."""
     leaf, argument = parse_retriever(spec)
     if leaf is Expanded:
-        return encoder_of(argument)
-    return argument if leaf in (Dense, Hybrid, ReciprocalRank) else ""
+        return input_of(argument)
+    return "" if leaf is Service else argument
 
 
-def inputs_of(spec: str) -> dict[str, str]:
-    """What a retriever reads beside the benchmark, by a name for it: encoders, folders and files."""
-    leaf, argument = parse_retriever(spec)
-    if leaf is Expanded:
-        return inputs_of(argument)
-    return {argument: argument} if leaf in (RunFile, SentenceTransformers) or encoder_of(spec) else {}
-
-
-__all__ = ["Bench", "Retriever", "Scorer", "encoder_of", "inputs_of", "parse_retriever"]
+__all__ = ["Bench", "Retriever", "Scorer", "input_of", "parse_retriever"]

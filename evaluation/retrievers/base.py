@@ -1,12 +1,14 @@
 """What a retriever is: something that ranks a benchmark's documents for its queries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
+from encoders.corpus_encoding import PassageEncoder
 from evaluation.benchmark import Benchmark
 from evaluation.ranking import Hits, hits_by_score
 
@@ -19,10 +21,12 @@ class Bench:
     progress: Callable[[str], None]
     count: Callable[[str, int, int], None]
     """Told of what takes long: a name, how many are newly done, how many there are."""
-    encode: Callable[[str, Benchmark], np.ndarray]
-    """Passage vectors of an encoder by its name, float32 (chunks, dimension)."""
+    encode: Callable[[str, Callable[[], PassageEncoder], str, Benchmark], np.ndarray]
+    """Passage vectors, float32 (chunks, dimension), by an encoder's name, what loads it, and its fingerprint."""
     synonyms: Callable[[str], Sequence[str]] | None = None
     """Other names of what a text names, for retrievers that expand queries."""
+    graph_fingerprint: str = ""
+    """Of the graph that knows the synonyms."""
     _prepared: dict[str, "Retriever"] = field(default_factory=dict)
 
     def retriever(self, spec: str) -> "Retriever":
@@ -43,6 +47,8 @@ class Retriever(ABC):
     form: ClassVar[str]
     """How a spec names it: `kind`, or `kind:<argument>` for a leaf that takes an argument."""
     needs_texts: ClassVar[bool] = True
+    fingerprints: Mapping[str, str] = MappingProxyType({})
+    """Of what it reads beside the benchmark, by a name for each."""
 
     def __init__(self, bench: Bench, argument: str) -> None:
         self.bench = bench

@@ -1,10 +1,14 @@
 """Cosine between the vectors of an encoder, compared exactly, without an index."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
+from encoders.corpus_encoding import PassageEncoder
 from encoders.encoder import Encoder
+from encoders.plain import PlainEncoder
 from evaluation.retrievers.base import Bench, Scorer
 
 
@@ -12,16 +16,26 @@ class Dense(Scorer):
     """One of this project's encoders, or a folder in the layout of sentence-transformers that it can read."""
 
     form = "dense:<encoder folder or bundled>"
+    load: ClassVar[Callable[[str], PassageEncoder]] = Encoder.load
 
     def __init__(self, bench: Bench, argument: str) -> None:
         super().__init__(bench, argument)
-        self._encoder = Encoder.load(argument)
-        self._chunks = unit(bench.encode(argument, bench.benchmark))
+        load = type(self).load
+        self._encoder = load(argument)
+        self.fingerprints = {f"encoder {argument}": self._encoder.fingerprint}
+        vectors = bench.encode(argument, partial(load, argument), self._encoder.fingerprint, bench.benchmark)
+        self._chunks = _unit(vectors)
 
     def score_texts(self, texts: Sequence[str]) -> np.ndarray:
-        return unit(self._encoder.encode_queries(texts)) @ self._chunks.T
+        return _unit(self._encoder.encode_queries(texts)) @ self._chunks.T
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Of length 1, as cosines need them."""
+class SentenceTransformers(Dense):
+    """Any model of that library, queries and passages with the prompts that the model names for them."""
+
+    form = "sentence-transformers:<folder or hub name>"
+    load: ClassVar[Callable[[str], PassageEncoder]] = PlainEncoder.load
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

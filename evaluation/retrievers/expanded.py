@@ -20,6 +20,7 @@ class Expanded(Scorer):
         if bench.synonyms is None:
             raise ValueError(f"expanded:{argument}: name a built graph in built_graph.path")
         self._inner, self._synonyms = inner, bench.synonyms
+        self.fingerprints = {**inner.fingerprints, "graph": bench.graph_fingerprint}
 
     def score_texts(self, texts: Sequence[str]) -> np.ndarray:
         # One query at a time: each may have twenty names.

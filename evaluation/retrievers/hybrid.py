@@ -15,7 +15,7 @@ class _Fused(Scorer):
         lexical, dense = bench.retriever("bm25"), bench.retriever(f"dense:{argument}")
         assert isinstance(lexical, Scorer)
         assert isinstance(dense, Scorer)
-        self._lexical, self._dense = lexical, dense
+        self._lexical, self._dense, self.fingerprints = lexical, dense, dense.fingerprints
 
     def _scored(self, queries: Sequence[int]) -> np.ndarray:
         return self.fuse(self._lexical.scores(queries), self._dense.scores(queries))

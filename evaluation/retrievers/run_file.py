@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.fingerprints import file_fingerprint
 from evaluation.ranking import UNKNOWN, Hits
 from evaluation.retrievers.base import Bench, Retriever
 from evaluation.runs import Run
@@ -23,6 +24,7 @@ class RunFile(Retriever):
     def __init__(self, bench: Bench, argument: str) -> None:
         super().__init__(bench, argument)
         self._run = Run(Path(argument))
+        self.fingerprints = {f"run {argument}": file_fingerprint(Path(argument))}
         known = set(bench.benchmark.query_ids)
         if not known & self._run.query_ids:
             raise ValueError(f"{argument}: none of its queries is one of the benchmark's")

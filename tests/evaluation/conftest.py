@@ -1,14 +1,12 @@
 """The tiny benchmark as a folder, and what retrievers need to search one."""
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny_benchmark import TINY
 
-from encoders.encoder import Encoder
 from evaluation.benchmark import Benchmark
 from evaluation.retrievers import Bench
 
@@ -27,14 +25,15 @@ def write_benchmark(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def encode_here(encoder: str, benchmark: Benchmark) -> np.ndarray:
+KEPT: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
+
+
+def encode_here(name: str, load: Callable, fingerprint: str, benchmark: Benchmark) -> np.ndarray:
     """In this process, without Ray; the same texts once."""
-    return _vectors(encoder, benchmark.chunk_texts)
-
-
-@cache
-def _vectors(encoder: str, texts: tuple[str, ...]) -> np.ndarray:
-    return Encoder.load(encoder).encode_passages(texts)
+    key = fingerprint, benchmark.chunk_texts
+    if key not in KEPT:
+        KEPT[key] = load().encode_passages(benchmark.chunk_texts)
+    return KEPT[key]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from encoders.spec import resolve
 from evaluation.benchmarks import read_benchmark
 from evaluation.ranking import UNKNOWN
-from evaluation.retrievers import Scorer, inputs_of, parse_retriever
+from evaluation.retrievers import Scorer, input_of, parse_retriever
 from evaluation.retrievers.bm25 import Bm25, words
 from evaluation.retrievers.dense import Dense
 from evaluation.retrievers.expanded import Expanded
@@ -28,21 +28,21 @@ BOTH = range(2)
 
 
 @pytest.mark.parametrize(
-    ("spec", "leaf", "argument", "inputs"),
+    ("spec", "leaf", "argument", "reads"),
     [
-        ("bm25", Bm25, "", []),
-        ("dense:bundled", Dense, "bundled", ["bundled"]),
-        ("dense:runs/a:b", Dense, "runs/a:b", ["runs/a:b"]),
-        ("hybrid:runs/encoder", Hybrid, "runs/encoder", ["runs/encoder"]),
-        ("rrf:bundled", ReciprocalRank, "bundled", ["bundled"]),
-        ("expanded:dense:bundled", Expanded, "dense:bundled", ["bundled"]),
-        ("run:a.run", RunFile, "a.run", ["a.run"]),
-        ("service:http://127.0.0.1:8000", Service, "http://127.0.0.1:8000", []),
+        ("bm25", Bm25, "", ""),
+        ("dense:bundled", Dense, "bundled", "bundled"),
+        ("dense:runs/a:b", Dense, "runs/a:b", "runs/a:b"),
+        ("hybrid:runs/encoder", Hybrid, "runs/encoder", "runs/encoder"),
+        ("rrf:bundled", ReciprocalRank, "bundled", "bundled"),
+        ("expanded:dense:bundled", Expanded, "dense:bundled", "bundled"),
+        ("run:a.run", RunFile, "a.run", "a.run"),
+        ("service:http://127.0.0.1:8000", Service, "http://127.0.0.1:8000", ""),
     ],
 )
-def test_a_spec_names_a_retriever_and_what_it_reads(spec, leaf, argument, inputs):
+def test_a_spec_names_a_retriever_and_what_it_reads(spec, leaf, argument, reads):
     assert parse_retriever(spec) == (leaf, argument)
-    assert list(inputs_of(spec)) == inputs
+    assert input_of(spec) == reads
 
 
 @pytest.mark.parametrize("spec", ["", "bm52", "bm25:", "bm25:x", "dense", "dense:", "Dense:bundled", "expanded:bm52"])
