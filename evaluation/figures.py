@@ -86,6 +86,7 @@ def means(figures: Mapping[Path, PerQuery]) -> dict[str, Any]:
     tree: dict[Path, Any] = {}
     for path, of in figures.items():
         tree[path] = of.mean() if of.counts.any() else None
+        tree.pop((*path[:-1], "n"), None)  # it stands last
         tree[*path[:-1], "n"] = int(of.counts.sum())
     return nested(tree)
 
