@@ -21,9 +21,11 @@ class CorpusFileSettings(BaseModel):
 def write_corpus_file(store: Store, settings: CorpusFileSettings) -> int:
     """Write `{"_id", "text", "note_id", "patient_id"}` a line, in order of the notes' ids; how many they are.
 
-    Raises ValueError where the store lacks a note that is asked for.
+    Raises ValueError where no note is asked for, or one that the store lacks.
     """
     wanted = {line.strip() for line in settings.note_ids.read_text("utf-8").splitlines() if line.strip()}
+    if not wanted:
+        raise ValueError(f"{settings.note_ids}: no note ids; one a line is expected")
     among = ", ".join("'" + note.replace("'", "''") + "'" for note in sorted(wanted))
     chunks = store.chunks().to_table(columns=COLUMNS, filter=f"note_id IN ({among})")
     if missing := wanted - set(chunks["note_id"].to_pylist()):

@@ -50,15 +50,12 @@ def compare(before: Path, after: Path, folder: Path) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-        rows = pq.read_table(
-            folder / "per_query.parquet", filters=[("figure", "in", ["/".join(path) for path in MAIN.values()])]
-        )
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"compare: {folder}: not the output of an evaluation, no {Path(error.filename).name}"
-        ) from None
+    for name in ("metrics.json", "per_query.parquet"):
+        if not (folder / name).is_file():
+            raise ValueError(f"compare: {folder}: not the output of an evaluation, no {name}")
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    wanted = ["/".join(path) for path in MAIN.values()]
+    rows = pq.read_table(folder / "per_query.parquet", filters=[("figure", "in", wanted)])
     queries = sorted(set(rows["query_id"].to_pylist()))
     at = {query: place for place, query in enumerate(queries)}
     figures: dict[str, dict[FigurePath, PerQuery]] = {}

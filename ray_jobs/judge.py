@@ -45,6 +45,12 @@ class JudgeSettings(AskSettings):
     pool: list[str] = Field(default=["bm25", "dense:bundled"], min_length=1)
     """Retrievers, as the job evaluate names them, whose best chunks are judged."""
     depth: int = Field(default=20, ge=1)
+    workers: WorkerSettings = WorkerSettings()
+    vectors: Folder = Folder(path=Path("runs/vectors"))
+    """Where vectors of chunks are kept from one run to the next."""
+    only_errors: bool = False
+    """Ask again about the failed calls of a finished output, and about no others."""
+    output: Folder
 
     @field_validator("pool")
     @classmethod
@@ -53,13 +59,6 @@ class JudgeSettings(AskSettings):
             if parse_retriever(spec)[0] is Expanded:
                 raise ValueError(f"{spec}: this job expands no queries; name the retriever inside")
         return list(map(absolute_retriever, specs))
-
-    workers: WorkerSettings = WorkerSettings()
-    vectors: Folder = Folder(path=Path("runs/vectors"))
-    """Where vectors of chunks are kept from one run to the next."""
-    only_errors: bool = False
-    """Ask again about the failed calls of a finished output, and about no others."""
-    output: Folder
 
 
 def run(settings: JudgeSettings) -> None:

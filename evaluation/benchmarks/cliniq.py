@@ -38,4 +38,6 @@ def read(folder: Path) -> Benchmark:
         pairs = Pairs(path, query_at, chunk_at)
         for row, (query, chunk, match_type) in read_table(path, ("query", "chunk", "match type"), has_header=False):
             judgements.append(Judgement(*pairs.check(row, query, chunk), match_type))
+    if not judgements:
+        raise ValueError(f"{folder}: no relevant pair in any qrels_<type>.tsv")
     return benchmark_of(folder.resolve().name, chunks, queries, judgements)

@@ -46,6 +46,11 @@ def test_the_chunks_of_the_wanted_admissions_are_written_as_cliniq_cuts_them(sto
     assert write_corpus_file(store, wanted(tmp_path, "100002\n")) == 1
 
 
+def test_a_file_without_ids_is_refused(store, tmp_path):
+    with pytest.raises(ValueError, match=r"ids\.txt: no note ids"):
+        write_corpus_file(store, wanted(tmp_path, "\n"))
+
+
 def test_an_admission_that_is_not_there_is_named(store, tmp_path):
     settings = wanted(tmp_path, "100001\n100009\n")
     with pytest.raises(ValueError, match=r"ids\.txt: 1 of its 2 notes are not in .*store, such as 100009"):

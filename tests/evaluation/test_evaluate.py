@@ -104,6 +104,9 @@ def test_what_cannot_be_compared_is_refused(run, tmp_path):
         compare(tmp_path / "one", tmp_path / "two", tmp_path)
     with pytest.raises(ValueError, match=r"not the output of an evaluation, no metrics\.json"):
         compare(tmp_path / "one", tmp_path / "tiny", tmp_path)
+    (tmp_path / "tiny" / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"not the output of an evaluation, no per_query\.parquet"):
+        compare(tmp_path / "one", tmp_path / "tiny", tmp_path)
     metrics = json.loads((tmp_path / "two/metrics.json").read_text())
     metrics["fingerprints"]["queries and judgements"] = "others"
     (tmp_path / "two/metrics.json").write_text(json.dumps(metrics))

@@ -65,6 +65,7 @@ def test_cliniq_takes_the_admissions_of_its_test_set_alone(write):
     ("change", "message"),
     [
         ({"test_hadm_ids.txt": "100001\n100002\n100003\n"}, r"no chunk of 1 of the 3 notes of .*, as 100003"),
+        ({f"qrels_{kind}.tsv": "" for kind in ("disease", "procedure", "drug")}, "no relevant pair in any qrels"),
         ({"qrels_drug.tsv": "694\t100001_1\n"}, r"qrels_drug\.tsv row 1: 2 fields, 3 are expected"),
         ({"qrels_drug.tsv": "700\t100001_1\tstring\n"}, r"qrels_drug\.tsv row 1: unknown query 700"),
         ({"qrels_drug.tsv": "694\t100001_9\tstring\n"}, r"qrels_drug\.tsv row 1: unknown chunk 100001_9"),
