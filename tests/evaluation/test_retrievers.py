@@ -9,6 +9,7 @@ import pytest
 
 from encoders.spec import resolve
 from evaluation.benchmarks import read_benchmark
+from evaluation.building import pool
 from evaluation.ranking import UNKNOWN
 from evaluation.retrievers import Scorer, input_of, parse_retriever
 from evaluation.retrievers.bm25 import Bm25, words
@@ -163,6 +164,16 @@ def test_the_service_is_asked_over_http(tiny, bench, service):
     first, second = bench(tiny).retriever(f"service:{service[0]}").hits(BOTH)
     assert first.documents.tolist() == second.documents.tolist() == [UNKNOWN, 1]
     assert first.scores.tolist() == [2.0, 1.5]
+
+
+def test_candidates_to_judge_are_chunks_that_the_benchmark_holds(tiny, bench, service):
+    # The unknown chunk comes first, and is not the last chunk of the corpus.
+    assert pool(bench(tiny), [f"service:{service[0]}"], 1) == [(0, 1), (1, 1)]
+
+
+def test_the_service_cannot_rank_whole_notes(tiny, bench, service):
+    with pytest.raises(ValueError, match="the service ranks chunks, this benchmark whole notes"):
+        bench(replace(tiny, ranks="note")).retriever(f"service:{service[0]}")
 
 
 def test_a_service_that_refuses_is_named_with_its_status(tiny, bench, service):

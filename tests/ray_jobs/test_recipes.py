@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.job import load_settings
+from ray_jobs.job import SettingsError, load_settings
+from ray_jobs.judge import JudgeSettings
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -25,3 +26,8 @@ def test_every_job_has_a_recipe():
     jobs = {path.stem for path in (Path(__file__).parents[2] / "ray_jobs").glob("*.py") if "main(" in path.read_text()}
     jobs -= {"job"}
     assert {job_of(recipe).removeprefix("ray_jobs.") for recipe in RECIPES} == jobs
+
+
+def test_judge_expands_no_queries():
+    with pytest.raises(SettingsError, match=r"pool: .*expanded:bm25: this job expands no queries"):
+        load_settings(JudgeSettings, RECIPES[0].with_name("judge.yaml"), ["pool=['expanded:bm25']"])
