@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from evaluation.benchmark import Benchmark
 from evaluation.benchmarks import BenchmarkSettings, read_benchmark
-from evaluation.figures import Figures, means, nested
+from evaluation.figures import TOP, Figures, means, nested
 from evaluation.figures import Path as FigurePath
 from evaluation.fingerprints import benchmark_fingerprints, package_versions
 from evaluation.report import MAIN, write_report
@@ -81,6 +81,7 @@ def evaluate(
         "intervals": {spec: _intervals(of) for spec, of in per_query.items()},
         "comparisons": compare_figures({spec: (per_query[spec], baseline) for spec in settings.retrievers[1:]}),
         "ties": {spec: of.ties for spec, of in figures.items()},
+        "unknown": {spec: of.unknown for spec, of in figures.items()},
         "fingerprints": {
             **benchmark_fingerprints(benchmark),
             **{name: of for spec in settings.retrievers for name, of in tools.retriever(spec).fingerprints.items()},
@@ -93,6 +94,8 @@ def evaluate(
     write_report(folder / "report.html", benchmark, metrics, figures, per_query, labels or {})
     for spec, of in metrics["retrievers"].items():
         tools.progress(f"{spec}: MRR {of['multi_patient']['mrr']:.4f}")
+        if strangers := figures[spec].unknown["documents"]:
+            tools.progress(f"{spec}: {strangers:,} documents among the first {TOP} of a query are not in the benchmark")
     return metrics
 
 

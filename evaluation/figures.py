@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.benchmark import Benchmark
 from evaluation.metrics import RECALL_CURVE, cliniq_pairs, measure
-from evaluation.ranking import MISSED, Hits, Ranking, multi_patient, single_patient, tied
+from evaluation.ranking import MISSED, UNKNOWN, Hits, Ranking, multi_patient, single_patient, tied
 from evaluation.significance import PerQuery
 
 Path = tuple[str, ...]
@@ -17,6 +17,7 @@ Path = tuple[str, ...]
 SINGLE = ("mrr", "ndcg@10", "ndcg@10_cliniq", "map", "recall@100")
 CLINIQ = ("mrr", "ndcg", "map")
 SHOWN = 3
+TOP = 10
 
 
 class Figures:
@@ -27,6 +28,8 @@ class Figures:
         self._sums: dict[Path, np.ndarray] = defaultdict(lambda: np.zeros(len(benchmark.query_ids)))
         self._counts: dict[Path, np.ndarray] = defaultdict(lambda: np.zeros(len(benchmark.query_ids)))
         self.ties = {"first": 0, "any": 0}
+        self.unknown = {"documents": 0, "queries": 0}
+        """Documents among the first TOP that the benchmark does not hold, and queries that have some there."""
         self.best: dict[int, Hits] = {}
         """The first SHOWN hits of each judged query."""
         self.top_scores: list[tuple[float, float]] = []
@@ -45,6 +48,9 @@ class Figures:
         for (query, of), ranking in zip(judged.items(), multi, strict=True):
             first, any_ = tied(self._benchmark, query, of)
             self.ties = {"first": self.ties["first"] + first, "any": self.ties["any"] + any_}
+            unknown = int((of.documents[:TOP] == UNKNOWN).sum())
+            self.unknown["documents"] += unknown
+            self.unknown["queries"] += unknown > 0
             self.best[query] = Hits(of.documents[:SHOWN].copy(), of.scores[:SHOWN].copy())
             self.top_scores.append(_top_scores(of, ranking, self._benchmark.relevant_from))
 

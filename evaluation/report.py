@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.benchmark import Benchmark, Judgement
-from evaluation.figures import Figures
+from evaluation.figures import TOP, Figures
 from evaluation.figures import Path as FigurePath
 from evaluation.metrics import RECALL_CURVE
 from evaluation.ranking import UNKNOWN, Hits
@@ -58,6 +58,9 @@ READ_ME = """\
 In brackets: the 95 % bootstrap interval over queries. A star marks a figure that differs from the first retriever's
 with p below 0.05 in the permutation test, corrected by Holm over all figures compared. docs/evaluation.md explains each
 figure."""
+TIES = """\
+Equal scores rank by document id, descending, as trec_eval has it. Documents that the benchmark does not hold keep their
+places and push others down: compare such a retriever only with those that rank the same documents."""
 
 
 def write_report(
@@ -78,7 +81,7 @@ def write_report(
         Section("Plots", _plots(metrics, figures, per_query, names)),
         *_tasks(metrics, names),
         *_queries(benchmark, metrics["baseline"], figures, per_query, names),
-        Section("Ties", [_ties(metrics, names)], "Equal scores rank by document id, descending, as trec_eval has it."),
+        Section("Ties and unknown documents", [_ties(metrics, names)], TIES),
         Section("To reproduce it", [_settings(metrics)]),
     ]
     judged = len(benchmark.judgements_of_query)
@@ -270,8 +273,19 @@ def _document(benchmark: Benchmark, query: int, document: int, what: str) -> Pas
 
 
 def _ties(metrics: Mapping[str, Any], names: Mapping[str, str]) -> Table:
-    header = ["retriever", "queries whose first relevant document is tied", "queries with any relevant document tied"]
-    return Table(header, [[names[spec], str(of["first"]), str(of["any"])] for spec, of in metrics["ties"].items()])
+    header = [
+        "retriever",
+        "queries whose first relevant document is tied",
+        "queries with any relevant document tied",
+        f"unknown documents among the first {TOP}",
+        "queries with some",
+    ]
+    rows = []
+    for spec, ties in metrics["ties"].items():
+        unknown = metrics["unknown"][spec]
+        counts = (ties["first"], ties["any"], unknown["documents"], unknown["queries"])
+        rows.append([names[spec], *(f"{count:,}" for count in counts)])
+    return Table(header, rows)
 
 
 def _settings(metrics: Mapping[str, Any]) -> Table:

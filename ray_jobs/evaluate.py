@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import field_validator, model_validator
-from rich.console import Console
 
 from datagen.graph.artefact import BuiltGraph, normalise
 from encoders.workers import WorkerSettings
@@ -21,7 +20,7 @@ from evaluation.retrievers import Bench, input_of
 from ray_jobs.job import Folder, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
-from reporting.terminal import terminal_table
+from reporting.terminal import print_table
 
 MOST_SYNONYMS = 20
 
@@ -82,7 +81,7 @@ def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) 
     )
     metrics = json.loads((settings.output.path / "metrics.json").read_text())
     title = f"{metrics['benchmark']}: retrievers compared"
-    Console().print(terminal_table(main_table(metrics, labels or {}), title))
+    print_table(main_table(metrics, labels or {}), title)
 
 
 def _bench_of(settings: EvaluateJobSettings, graph: Path | None) -> Callable[[Benchmark], Bench]:
@@ -118,7 +117,7 @@ def _compare(before: Path, after: Path, output: Path) -> None:
     )
     result = json.loads((output / "comparison.json").read_text())
     title = f"{result['benchmark']}: {after} against {before}"
-    Console().print(terminal_table(comparison_table(result["comparisons"], {}), title))
+    print_table(comparison_table(result["comparisons"], {}), title)
 
 
 def _summary(metrics: dict[str, Any]) -> dict[str, int]:

@@ -132,6 +132,7 @@ def test_documents_that_were_not_retrieved_are_missed_and_unknown_ones_keep_thei
     assert block["recall@100"] == 1 / 2
     assert block["map"] == pytest.approx(1 / 3 / 2)
     assert part(block["by_match_type"]["synonym"]) == {"mrr": 0, "ndcg@10": 0, "n": 1}
+    assert figures_of(benchmark, [ranked([UNKNOWN, 1, 0, UNKNOWN])]).unknown == {"documents": 2, "queries": 1}
     nothing = metrics_of(benchmark, [ranked([])])
     assert nothing["multi_patient"]["mrr"] == 0
     assert nothing["single_patient"]["mrr"] == 0
