@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 
 
 class PlainEncoder:
@@ -21,6 +22,7 @@ class PlainEncoder:
         """A folder, or a name on the hub. Raises ValueError where the library cannot load it."""
         from sentence_transformers import SentenceTransformer
 
+        transformers.utils.logging.disable_progress_bar()
         try:
             return cls(SentenceTransformer(name, device="cpu"))
         except (OSError, ValueError) as error:

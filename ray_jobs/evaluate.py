@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from datagen.graph.artefact import BuiltGraph, normalise
 from encoders.workers import WorkerSettings
@@ -35,23 +35,12 @@ class EvaluateJobSettings(EvaluateSettings):
     """Two outputs of this job, the earlier one first: their comparison goes to `<output>_comparison`, nothing else is
     done."""
 
-    @field_validator("retrievers")
-    @classmethod
-    def _paths_that_workers_find(cls, specs: list[str]) -> list[str]:
-        return list(map(absolute_retriever, specs))
-
     @model_validator(mode="before")
     @classmethod
     def _compared_folders_are_paths(cls, values: Any) -> Any:
         if isinstance(values, dict) and isinstance(values.get("compare"), list):
             values = {**values, "compare": [{"path": each} for each in values["compare"]]}
         return values
-
-
-def absolute_retriever(spec: str) -> str:
-    """The spec with the path that it names, if any, from the root: workers run in folders of their own."""
-    path = input_of(spec)
-    return spec.removesuffix(path) + str(Folder(path=Path(path)).path) if path and Path(path).exists() else spec
 
 
 def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) -> None:

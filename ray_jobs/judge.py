@@ -28,7 +28,6 @@ from evaluation.encoding import CorpusVectors
 from evaluation.retrievers import Bench, input_of, parse_retriever
 from evaluation.retrievers.expanded import Expanded
 from ray_jobs.answers import run_ask_step
-from ray_jobs.evaluate import absolute_retriever
 from ray_jobs.job import Folder, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import run_step
@@ -58,7 +57,7 @@ class JudgeSettings(AskSettings):
         for spec in specs:
             if parse_retriever(spec)[0] is Expanded:
                 raise ValueError(f"{spec}: this job expands no queries; name the retriever inside")
-        return list(map(absolute_retriever, specs))
+        return specs
 
 
 def run(settings: JudgeSettings) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from encoders.corpus_encoding import PassageEncoder
 from encoders.encoder import Encoder
 from encoders.plain import PlainEncoder
+from encoders.spec import BUNDLED
 from evaluation.retrievers.base import Bench, Scorer
 
 
@@ -20,10 +22,11 @@ class Dense(Scorer):
 
     def __init__(self, bench: Bench, argument: str) -> None:
         super().__init__(bench, argument)
-        load = type(self).load
-        self._encoder = load(argument)
+        load = partial(type(self).load, _for_workers(argument))
+        self._encoder = load()
         self.fingerprints = {f"encoder {argument}": self._encoder.fingerprint}
-        vectors = bench.encode(argument, partial(load, argument), self._encoder.fingerprint, bench.benchmark)
+        name = self.form.partition(":")[0] + f":{argument}"
+        vectors = bench.encode(name, load, self._encoder.fingerprint, bench.benchmark)
         self._chunks = _unit(vectors)
 
     def score_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -35,6 +38,11 @@ class SentenceTransformers(Dense):
 
     form = "sentence-transformers:<folder or hub name>"
     load: ClassVar[Callable[[str], PassageEncoder]] = PlainEncoder.load
+
+
+def _for_workers(name: str) -> str:
+    """A folder from the root, for workers run in folders of their own; any other name as it is."""
+    return str(Path(name).resolve()) if name != BUNDLED and Path(name).exists() else name
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
