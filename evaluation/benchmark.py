@@ -101,8 +101,11 @@ def benchmark_of(
     relevant_from: int = 1,
     measures: Sequence[str] = Benchmark.measures,
 ) -> Benchmark:
-    """Of chunks (`text`, and `note_id` where it is not the chunk itself) and queries (`text`, `type`) by their ids."""
-    return Benchmark(
+    """Of chunks (`text`, and `note_id` where it is not the chunk itself) and queries (`text`, `type`) by their ids.
+
+    Raises ValueError for an id of a document or a query with white space in it.
+    """
+    benchmark = Benchmark(
         name=name,
         chunk_ids=tuple(chunks),
         chunk_texts=tuple(chunk["text"] for chunk in chunks.values()),
@@ -115,3 +118,8 @@ def benchmark_of(
         relevant_from=relevant_from,
         measures=tuple(measures),
     )
+    for what, ids in (("document", benchmark.document_ids), ("query", benchmark.query_ids)):
+        for position, each in enumerate(ids, 1):
+            if len(each.split()) != 1:
+                raise ValueError(f"{name}: the id of {what} {position} has white space, which ends a run file's fields")
+    return benchmark

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.benchmark import Benchmark
 from evaluation.metrics import RECALL_CURVE, cliniq_pairs, measure
-from evaluation.ranking import MISSED, UNKNOWN, Hits, Ranking, multi_patient, single_patient, tied
+from evaluation.ranking import MISSED, UNKNOWN, Hits, Ranking, holds_notes, multi_patient, single_patient, tied
 from evaluation.significance import PerQuery
 
 Path = tuple[str, ...]
@@ -16,6 +16,7 @@ Path = tuple[str, ...]
 
 SINGLE = ("mrr", "ndcg@10", "ndcg@10_cliniq", "map", "recall@100")
 CLINIQ = ("mrr", "ndcg", "map")
+ONE_PATIENT = ("single_patient", "single_patient_cliniq")
 SHOWN = 3
 TOP = 10
 
@@ -28,6 +29,8 @@ class Figures:
         self._sums: dict[Path, np.ndarray] = defaultdict(lambda: np.zeros(len(benchmark.query_ids)))
         self._counts: dict[Path, np.ndarray] = defaultdict(lambda: np.zeros(len(benchmark.query_ids)))
         self.ties = {"first": 0, "any": 0}
+        self.ranks_notes = benchmark.is_within_notes
+        """False where lists end before the last chunk of a note: then there are no figures for one patient."""
         self.unknown = {"documents": 0, "queries": 0}
         """Documents among the first TOP that the benchmark does not hold, and queries that have some there."""
         self.best: dict[int, Hits] = {}
@@ -41,7 +44,10 @@ class Figures:
         multi = [multi_patient(self._benchmark, query, of) for query, of in judged.items()]
         self._block(("multi_patient",), multi, self._benchmark.measures)
         self._means(("recall_curve",), multi, RECALL_CURVE)
-        if self._benchmark.is_within_notes:
+        self.ranks_notes = self.ranks_notes and all(
+            holds_notes(self._benchmark, query, of) for query, of in judged.items()
+        )
+        if self.ranks_notes:
             single = [each for query, of in judged.items() for each in single_patient(self._benchmark, query, of)]
             self._block(("single_patient",), single, SINGLE)
             self._block(("single_patient_cliniq",), cliniq_pairs(single), CLINIQ)
@@ -56,7 +62,11 @@ class Figures:
 
     def per_query(self) -> dict[Path, PerQuery]:
         """Every figure by its path."""
-        return {path: PerQuery(sums, self._counts[path]) for path, sums in self._sums.items()}
+        return {
+            path: PerQuery(sums, self._counts[path])
+            for path, sums in self._sums.items()
+            if self.ranks_notes or path[0] not in ONE_PATIENT
+        }
 
     def _block(self, path: Path, rankings: Sequence[Ranking], names: Sequence[str]) -> None:
         self._means(path, rankings, names)

@@ -17,7 +17,9 @@ def benchmark_fingerprints(benchmark: Benchmark) -> dict[str, str]:
     """By the names in BENCHMARK_FINGERPRINTS: of what is ranked, and of what is asked and judged."""
     queries = [*benchmark.query_ids, *benchmark.query_texts, *benchmark.query_types]
     judged = [json.dumps(judgement) for judgement in sorted(benchmark.judgements)]
-    of_both = chunks_fingerprint(benchmark), _digest([*queries, *benchmark.document_ids, *judged])
+    rules = [benchmark.ranks, str(benchmark.relevant_from), *benchmark.measures]
+    asked = _digest([*rules, *queries, *benchmark.document_ids, *benchmark.note_ids, *judged])
+    of_both = chunks_fingerprint(benchmark), asked
     return dict(zip(BENCHMARK_FINGERPRINTS, of_both, strict=True))
 
 

@@ -4,7 +4,7 @@ For many patients all documents are ranked; for one, the chunks of one note. Doc
 id descending, as trec_eval does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ class Hits(NamedTuple):
     """Positions, int (ranked,), each once; UNKNOWN may repeat."""
     scores: np.ndarray
     """Float (ranked,)."""
+    unknown: Sequence[str] = ()
+    """The ids of the UNKNOWN ones, in their order."""
 
 
 class Ranking(NamedTuple):
@@ -63,6 +65,16 @@ def hits_by_score(benchmark: Benchmark, scores: np.ndarray) -> Hits:
     return Hits(documents, scores[order])
 
 
+def hits_of_scores(benchmark: Benchmark, scores: Mapping[str, float]) -> Hits:
+    """What someone else ranked, by document id; scores in single precision, as trec_eval compares them."""
+    ids = sorted(scores, reverse=True)
+    values = np.array([scores[each] for each in ids], np.float32)
+    order = np.argsort(-values, kind="stable")
+    documents = np.array([benchmark.document_at.get(ids[at], UNKNOWN) for at in order], np.int64)
+    unknown = tuple(ids[at] for at, document in zip(order, documents, strict=True) if document == UNKNOWN)
+    return Hits(documents, values[order], unknown)
+
+
 def multi_patient(benchmark: Benchmark, query: int, hits: Hits) -> Ranking:
     """The list over all documents, for a query that has judgements."""
     return _ranking(query, benchmark.judgements_of_query[query], hits.documents, len(benchmark.document_ids))
@@ -79,6 +91,14 @@ def single_patient(benchmark: Benchmark, query: int, hits: Hits) -> Iterator[Ran
         chunks = benchmark.chunks_of_note[note]
         listed = chunks[rank[chunks] < len(hits.documents)]
         yield _ranking(query, judgements, listed[np.argsort(rank[listed])], len(chunks))
+
+
+def holds_notes(benchmark: Benchmark, query: int, hits: Hits) -> bool:
+    """Whether the list goes down to every chunk of the notes that `single_patient` ranks."""
+    if len(hits.documents) - len(hits.unknown) == len(benchmark.chunk_ids):
+        return True
+    notes = {benchmark.note_ids[judgement.document] for judgement in benchmark.judgements_of_query[query]}
+    return bool(np.isin(np.concatenate([benchmark.chunks_of_note[note] for note in notes]), hits.documents).all())
 
 
 def tied(benchmark: Benchmark, query: int, hits: Hits) -> tuple[bool, bool]:

@@ -1,5 +1,6 @@
 """The report of an evaluation: its main table, and report.html with tables, plots and queries to read."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ MAIN: dict[str, FigurePath] = {
     "non-string MRR": ("multi_patient", "by_match_type", "non-string", "mrr"),
     "unseen MRR": ("multi_patient", "by_match_type", "unseen", "mrr"),
 }
-"""The figures of the main table, which are also those that are compared."""
+"""The figures of the main table."""
+COMPARED = [path for path in MAIN.values() if not path[-1].endswith("_cliniq")]
+"""Those whose differences are tested: a figure that is not to be believed earns no star."""
 NAMES = {
     "mrr": "MRR",
     "ndcg@10": "NDCG@10",
@@ -55,7 +58,8 @@ SIGNIFICANT = 0.05
 SHOWN_QUERIES = 20
 PASSAGE_CHARACTERS = 700
 READ_ME = """\
-In brackets: the 95 % bootstrap interval over queries. A star marks a figure that differs from the first retriever's
+In brackets: the 95 % bootstrap interval over queries, where there are enough of them; n: the lists that a figure is the
+mean of. A star marks a figure that differs from the first retriever's
 with p below 0.05 in the permutation test, corrected by Holm over all figures compared. docs/evaluation.md explains each
 figure."""
 TIES = """\
@@ -106,6 +110,10 @@ def main_table(metrics: Mapping[str, Any], labels: Mapping[str, str], with_inter
             bounds = [_interval(_at(metrics["intervals"][spec], path)) for path in shown.values()]
             cells = [f"{cell}{'*' * mark}{of}" for cell, mark, of in zip(cells, marks, bounds, strict=True)]
         rows.append([labels.get(spec, spec), *cells])
+    if with_intervals:
+        blocks = {path: [_at(of, path[:-1]) or {} for of in retrievers.values()] for path in shown.values()}
+        most = {path: max(block.get("n", 0) for block in of) for path, of in blocks.items()}
+        shown = {f"{title} (n = {most[path]:,})": path for title, path in shown.items()}
     return Table(["retriever", *shown], rows)
 
 
@@ -238,7 +246,7 @@ def _query(benchmark: Benchmark, query: int, best: Hits, ranks: Sequence[tuple[s
     kind = benchmark.query_types[query]
     parts = [
         Passage(
-            f"{benchmark.query_ids[query]}: {benchmark.query_texts[query]}{f' ({kind})' if kind else ''}",
+            f"{benchmark.query_ids[query]}: {_cut(benchmark.query_texts[query])}{f' ({kind})' if kind else ''}",
             (),
             [*ranks, ("relevant", f"{len(relevant):,} documents")],
         )
@@ -265,11 +273,16 @@ def _type_of(judgement: Judgement) -> str:
 def _document(benchmark: Benchmark, query: int, document: int, what: str) -> Passage:
     chunks = np.flatnonzero(benchmark.document_of_chunk == document)
     text = " · ".join(benchmark.chunk_texts[chunk] for chunk in chunks)
-    text = f"{text[:PASSAGE_CHARACTERS]}…" if len(text) > PASSAGE_CHARACTERS else text
-    start = text.lower().find(benchmark.query_texts[query].lower())
-    end = start + len(benchmark.query_texts[query])
-    pieces = [(text, False)] if start < 0 else [(text[:start], False), (text[start:end], True), (text[end:], False)]
+    text = _cut(text)
+    found = re.search(re.escape(benchmark.query_texts[query]), text, re.IGNORECASE)
+    pieces = [(text, False)]
+    if found:
+        pieces = [(text[: found.start()], False), (found[0], True), (text[found.end() :], False)]
     return Passage(f"{benchmark.document_ids[document]} · {what}", pieces)
+
+
+def _cut(text: str) -> str:
+    return f"{text[:PASSAGE_CHARACTERS]}…" if len(text) > PASSAGE_CHARACTERS else text
 
 
 def _ties(metrics: Mapping[str, Any], names: Mapping[str, str]) -> Table:

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,8 +26,7 @@ def run_file_name(spec: str) -> str:
 class RunWriter:
     """Writes the best RUN_DEPTH documents of each query; the file appears only when `close` finds it whole.
 
-    Scores are written so that they read back exactly; equal ones stay ties. A document that the benchmark does not know
-    is named `unknown-<rank>`, so that those below it keep their ranks.
+    Scores are written so that they read back exactly; equal ones stay ties.
     """
 
     def __init__(self, path: Path, benchmark: Benchmark) -> None:
@@ -36,15 +36,15 @@ class RunWriter:
 
     def write(self, query: int, hits: Hits) -> None:
         """Add a query's lines."""
-        query_id = self._benchmark.query_ids[query]
+        query_id, unknown = self._benchmark.query_ids[query], iter(hits.unknown)
         ranked = zip(hits.documents[:RUN_DEPTH].tolist(), hits.scores[:RUN_DEPTH].tolist(), strict=True)
         self._file.writelines(
-            f"{query_id} Q0 {self._name(document, rank)} {rank} {score!r} {self._path.stem}\n"
+            f"{query_id} Q0 {self._name(document, unknown)} {rank} {score!r} {self._path.stem}\n"
             for rank, (document, score) in enumerate(ranked, start=1)
         )
 
-    def _name(self, document: int, rank: int) -> str:
-        return f"unknown-{rank}" if document == UNKNOWN else self._benchmark.document_ids[document]
+    def _name(self, document: int, unknown: Iterator[str]) -> str:
+        return next(unknown) if document == UNKNOWN else self._benchmark.document_ids[document]
 
     def close(self) -> None:
         """Put the file in its place."""

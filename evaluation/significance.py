@@ -15,7 +15,7 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 0
 FEWEST_QUERIES = 6
-"""With fewer, no outcome could have a p-value below 0.05 in the permutation test."""
+"""With fewer, no outcome could have a p-value below 0.05 in the permutation test, nor is an interval worth anything."""
 _AT_ONCE = 250
 
 
@@ -44,8 +44,10 @@ class Difference(NamedTuple):
 
 
 def intervals(figures: Sequence[PerQuery]) -> np.ndarray:
-    """The bounds of each figure's interval at CONFIDENCE, float (figures, 2); nan where it has no values."""
-    return _percentiles(_resampled_means(figures))
+    """The bounds of each figure's interval at CONFIDENCE, float (figures, 2); nan for fewer than FEWEST_QUERIES."""
+    bounds = _percentiles(_resampled_means(figures))
+    bounds[~_enough(figures)] = np.nan
+    return bounds
 
 
 def differences(ours: Sequence[PerQuery], theirs: Sequence[PerQuery]) -> list[Difference]:
@@ -53,7 +55,7 @@ def differences(ours: Sequence[PerQuery], theirs: Sequence[PerQuery]) -> list[Di
     resampled = _resampled_means(ours) - _resampled_means(theirs)
     observed = np.array([a.mean() - b.mean() for a, b in zip(ours, theirs, strict=True)])
     # Of resamples moved to where the difference is zero: how many lie as far out as what was observed.
-    enough = np.array([(figure.counts > 0).sum() >= FEWEST_QUERIES for figure in ours])
+    enough = _enough(ours)
     centred = resampled - np.nanmean(np.where(enough, resampled, 0), axis=0)
     p_bootstrap = np.where(enough, _share_as_far(centred, observed), np.nan)
     p_permutation = np.where(enough, _share_as_far(_with_signs_flipped(ours, theirs), observed), np.nan)
@@ -71,10 +73,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def _enough(figures: Sequence[PerQuery]) -> np.ndarray:
+    """Whether each figure has values of at least FEWEST_QUERIES queries, bool (figures,)."""
+    return np.array([(figure.counts > 0).sum() >= FEWEST_QUERIES for figure in figures])
+
+
 def _resampled_means(figures: Sequence[PerQuery]) -> np.ndarray:
-    """Of each figure in each resample, float (RESAMPLES, figures); all figures see the same resamples."""
+    """Of each figure in each resample of the queries that any figure has values of, float (RESAMPLES, figures)."""
     sums, counts = (np.stack(part, axis=1) for part in zip(*figures, strict=True))
-    queries = len(sums)
+    has_values = counts.any(axis=1)
+    sums, counts = sums[has_values], counts[has_values]
+    queries = max(1, len(sums))
     generator = np.random.default_rng(SEED)
     means = []
     for rows in _slices():

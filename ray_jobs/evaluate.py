@@ -107,6 +107,9 @@ def _compare(before: Path, after: Path, output: Path) -> None:
     result = json.loads((output / "comparison.json").read_text())
     title = f"{result['benchmark']}: {after} against {before}"
     print_table(comparison_table(result["comparisons"], {}), title)
+    for when, names in result["unpaired"].items():
+        for name in names:
+            print(f"not compared, only {when}: {name}", flush=True)
 
 
 def _summary(metrics: dict[str, Any]) -> dict[str, int]:

@@ -28,6 +28,8 @@ def read_files(
     """Of files wherever they lie; queries without judgements are left out, as those of other splits are."""
     chunks = read_records(corpus, (), also=("title", "text"))
     passages = {_id: {"text": " ".join(each.values())} for _id, each in chunks.items()}
+    if not any(passage["text"] for passage in passages.values()):
+        raise ValueError(f"{corpus}: no row has a text")
     asked = read_records(queries, ("text",))
     relevant = read_qrels(qrels, positions(asked), positions(passages))
     judged = {query for query, _ in relevant}

@@ -12,6 +12,7 @@ from evaluation.benchmark import Benchmark, Judgement, benchmark_of
 from evaluation.benchmarks.files import Pairs, find, lines, positions, read_records, read_table
 
 TYPES = ("disease", "procedure", "drug")
+MATCH_TYPES = ("string", "synonym", "abbreviation", "hyponym", "implication")
 
 
 def read(folder: Path) -> Benchmark:
@@ -27,16 +28,21 @@ def read(folder: Path) -> Benchmark:
         raise ValueError(
             f"{path}: no chunk of {len(missing)} of the {len(wanted)} notes of test_hadm_ids.txt, as {min(missing)}"
         )
-    queries = {
-        _id: each | {"type": kind}
-        for kind in TYPES
-        for _id, each in read_records(find(folder, f"queries_{kind}.jsonl"), ("text",)).items()
-    }
+    queries: dict[str, dict[str, str]] = {}
+    for kind in TYPES:
+        path = find(folder, f"queries_{kind}.jsonl")
+        of_kind = read_records(path, ("text",))
+        if twice := set(of_kind) & set(queries):
+            first = min(twice)
+            raise ValueError(f"{path}: _id {first} stands in queries_{queries[first]['type']}.jsonl too")
+        queries |= {_id: each | {"type": kind} for _id, each in of_kind.items()}
     query_at, chunk_at, judgements = positions(queries), positions(chunks), []
     for kind in TYPES:
         path = find(folder, f"qrels_{kind}.tsv")
         pairs = Pairs(path, query_at, chunk_at)
         for row, (query, chunk, match_type) in read_table(path, ("query", "chunk", "match type"), has_header=False):
+            if match_type not in MATCH_TYPES:
+                raise ValueError(f"{path} row {row}: the match type is none of {', '.join(MATCH_TYPES)}")
             judgements.append(Judgement(*pairs.check(row, query, chunk), match_type))
     if not judgements:
         raise ValueError(f"{folder}: no relevant pair in any qrels_<type>.tsv")

@@ -33,10 +33,10 @@ def read(folder: Path) -> Benchmark:
     code_at, categories = positions(titles), _by_category(titles)
     path, judgements = find(folder, "mentions.tsv"), []
     mentions: dict[str, dict[str, str]] = {}
-    for row, (text, written) in read_table(path, ("text", "code")):
+    for row, (text, written) in read_table(path, ("text", "code"), filled=("text",)):
         code = _plain(written)
         if code not in code_at:
-            raise ValueError(f"{path} row {row}: unknown code {written}")
+            raise ValueError(f"{path} row {row}: its code is not in codes.csv; are the columns swapped?")
         judgements += [
             Judgement(len(mentions), code_at[near], grade=_grade(code, near)) for near in categories[code[:CATEGORY]]
         ]

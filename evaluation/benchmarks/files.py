@@ -43,8 +43,11 @@ def read_records(path: Path, columns: Sequence[str], also: Sequence[str] = ()) -
         if not isinstance(record, dict):
             raise ValueError(f"{path} row {row}: not a JSON object")
         for column in ("_id", *columns):
-            if not isinstance(record.get(column), str) or not record[column]:
+            if not isinstance(record.get(column), str) or not record[column].strip():
                 raise ValueError(f"{path} row {row}: {column} is missing, empty or not a string")
+        for column in ("_id", *columns, *also):
+            if not _is_text(record.get(column, "")):
+                raise ValueError(f"{path} row {row}: {column} is not a string of whole characters")
         if record["_id"] in records:
             raise ValueError(f"{path} row {row}: duplicate _id {record['_id']}")
         records[record["_id"]] = {name: record[name] for name in (*columns, *also) if record.get(name)}
@@ -53,8 +56,10 @@ def read_records(path: Path, columns: Sequence[str], also: Sequence[str] = ()) -
     return records
 
 
-def read_table(path: Path, columns: Sequence[str], has_header: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """Row number and the values of `columns` of each row of a tab-separated table.
+def read_table(
+    path: Path, columns: Sequence[str], has_header: bool = True, filled: Sequence[str] = ()
+) -> Iterator[tuple[int, list[str]]]:
+    """Row number and the values of `columns`, those of `filled` not empty, of each row of a tab-separated table.
 
     Without a header the table must have just these columns, in their order.
     """
@@ -70,6 +75,9 @@ def read_table(path: Path, columns: Sequence[str], has_header: bool = True) -> I
             raise ValueError(
                 f"{path} row {row}: {len(fields)} fields, {len(header)} are expected ({', '.join(header)})"
             )
+        for column, place in zip(columns, at, strict=True):
+            if column in filled and not fields[place].strip():
+                raise ValueError(f"{path} row {row}: {column} is empty")
         yield row, [fields[place] for place in at]
 
 
@@ -118,7 +126,18 @@ def positions(ids: Sequence[str] | Mapping[str, Any]) -> dict[str, int]:
     return {each: position for position, each in enumerate(ids)}
 
 
+def _is_text(value: Any) -> bool:
+    """False for half of a surrogate pair too, which JSON can escape and no file can hold."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _open(path: Path) -> TextIO:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8", newline="")
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig", newline="")

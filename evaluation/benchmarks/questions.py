@@ -28,7 +28,14 @@ def read(path: Path) -> Benchmark:
                 firsts[context] = len(chunks)
                 chunks |= {f"{note}_{i}": {"text": span.text, "note_id": note} for i, span in enumerate(spans)}
             for question in paragraph["qas"]:
+                if not question["question"].strip():
+                    raise ValueError(f"{path}: {place}: question {question['id']} is empty")
                 answers = [(a["answer_start"], a["answer_start"] + len(a["text"])) for a in question["answers"]]
+                if any(
+                    context[start:end] != answer["text"]
+                    for (start, end), answer in zip(answers, question["answers"], strict=True)
+                ):
+                    raise ValueError(f"{path}: {place}: an answer to {question['id']} is not at its answer_start")
                 held = [
                     i
                     for i, span in enumerate(spans)
@@ -39,7 +46,7 @@ def read(path: Path) -> Benchmark:
                 if held:
                     judgements += [Judgement(len(questions), firsts[context] + i) for i in held]
                     questions[str(question["id"])] = {"text": question["question"], "type": "question"}
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: {place}: not in SQuAD's layout ({type(error).__name__}: {error})") from None
     if not questions:
         raise ValueError(f"{path}: no question with an answer")

@@ -24,7 +24,7 @@ def read(path: Path) -> Benchmark:
     judgements = [
         Judgement(*pair, grade=grade)
         for row, query, document, grade in rows
-        if (pair := pairs.check(row, query, document)) and grade > 0
+        if grade > 0 and (pair := pairs.check(row, query, document))
     ]
     if not judgements:
         raise ValueError(f"{qrels}: no relevant pair")

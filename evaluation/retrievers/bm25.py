@@ -24,7 +24,10 @@ class Bm25(Scorer):
     def __init__(self, bench: Bench, argument: str) -> None:
         super().__init__(bench, argument)
         self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
-        self._index.index([words(text) for text in bench.benchmark.chunk_texts], show_progress=False)
+        corpus = [words(text) for text in bench.benchmark.chunk_texts]
+        if not any(corpus):
+            raise ValueError(f"{bench.benchmark.name}: no word in any chunk")
+        self._index.index(corpus, show_progress=False)
 
     def score_texts(self, texts: Sequence[str]) -> np.ndarray:
         # bm25s refuses a query without tokens.

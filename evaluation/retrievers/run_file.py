@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from evaluation.fingerprints import file_fingerprint
-from evaluation.ranking import UNKNOWN, Hits
+from evaluation.ranking import Hits, hits_of_scores
 from evaluation.retrievers.base import Bench, Retriever
 from evaluation.runs import Run
 
@@ -33,11 +31,4 @@ class RunFile(Retriever):
 
     def hits(self, queries: Sequence[int]) -> list[Hits]:
         benchmark = self.bench.benchmark
-        hits = []
-        for query in queries:
-            found = sorted(self._run.scores_of(benchmark.query_ids[query]).items(), reverse=True)
-            scores = np.array([score for _, score in found], np.float32)  # as trec_eval compares them
-            documents = np.array([benchmark.document_at.get(document, UNKNOWN) for document, _ in found], np.int64)
-            order = np.argsort(-scores, kind="stable")
-            hits.append(Hits(documents[order], scores[order]))
-        return hits
+        return [hits_of_scores(benchmark, self._run.scores_of(benchmark.query_ids[query])) for query in queries]

@@ -1,16 +1,16 @@
 """The running service over HTTP, with the ranking that its users get."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import httpx
-import numpy as np
 
-from evaluation.ranking import UNKNOWN, Hits
+from evaluation.ranking import Hits, hits_of_scores
 from evaluation.retrievers.base import Bench, Retriever
 
 DEPTH = 1000
 """As deep as the service goes in one answer."""
+MOST_QUERY_CHARACTERS = 4000
+"""That it takes."""
 TIMEOUT_S = 60.0
 
 
@@ -24,18 +24,19 @@ class Service(Retriever):
         if bench.benchmark.ranks == "note":
             raise ValueError(f"service:{argument}: the service ranks chunks, this benchmark whole notes")
         self._url = f"{argument.rstrip('/')}/v1/search"
+        for query_id, text in zip(bench.benchmark.query_ids, bench.benchmark.query_texts, strict=True):
+            if len(text) > MOST_QUERY_CHARACTERS:
+                raise ValueError(f"{self._url}: takes {MOST_QUERY_CHARACTERS:,} characters; query {query_id} is longer")
 
     def hits(self, queries: Sequence[int]) -> list[Hits]:
         benchmark = self.bench.benchmark
         found = []
         with httpx.Client(timeout=TIMEOUT_S) as client:
             for query in queries:
-                hits = self._ask(client, query)
-                documents = [benchmark.document_at.get(hit["chunk_id"], UNKNOWN) for hit in hits]
-                found.append(Hits(np.array(documents, np.int64), np.array([hit["score"] for hit in hits], np.float64)))
+                found.append(hits_of_scores(benchmark, self._ask(client, query)))
         return found
 
-    def _ask(self, client: httpx.Client, query: int) -> list[dict[str, Any]]:
+    def _ask(self, client: httpx.Client, query: int) -> dict[str, float]:
         benchmark = self.bench.benchmark
         try:
             answer = client.post(self._url, json={"query": benchmark.query_texts[query], "k": DEPTH})
@@ -45,4 +46,7 @@ class Service(Retriever):
             ) from None
         if answer.status_code != httpx.codes.OK:
             raise ValueError(f"{self._url}: answered {answer.status_code} to query {benchmark.query_ids[query]}")
-        return answer.json()["hits"]
+        try:
+            return {hit["chunk_id"]: float(hit["score"]) for hit in answer.json()["hits"]}
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{self._url}: its answers are not those of this service; is the URL right?") from None

@@ -67,6 +67,14 @@ def test_cliniq_takes_the_admissions_of_its_test_set_alone(write):
         ({"test_hadm_ids.txt": "100001\n100002\n100003\n"}, r"no chunk of 1 of the 3 notes of .*, as 100003"),
         ({f"qrels_{kind}.tsv": "" for kind in ("disease", "procedure", "drug")}, "no relevant pair in any qrels"),
         ({"qrels_drug.tsv": "694\t100001_1\n"}, r"qrels_drug\.tsv row 1: 2 fields, 3 are expected"),
+        (
+            {"qrels_drug.tsv": "694\t100001_1\tsynonm\n"},
+            r"qrels_drug\.tsv row 1: the match type is none of string",
+        ),
+        (
+            {"queries_drug.jsonl": [record("329", "Aspirin")]},
+            r"drug\.jsonl: _id 329 stands in queries_procedure",
+        ),
         ({"qrels_drug.tsv": "700\t100001_1\tstring\n"}, r"qrels_drug\.tsv row 1: unknown query 700"),
         ({"qrels_drug.tsv": "694\t100001_9\tstring\n"}, r"qrels_drug\.tsv row 1: unknown chunk 100001_9"),
     ],
@@ -102,6 +110,32 @@ def test_beir_documents_may_have_a_title_alone_and_negative_grades_are_none(writ
     benchmark = read_benchmark(write({**BEIR, "corpus.jsonl": corpus, "qrels/test.tsv": qrels}), "beir")
     assert benchmark.chunk_texts == ("Title", "Text two.")
     assert benchmark.judgements == (Judgement(0, 1),)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"corpus.jsonl": [record("d1", "", body="Text."), record("d2", "")]}, r"corpus\.jsonl: no row has a text"),
+        ({"corpus.jsonl": [record("d1", 7)]}, r"corpus\.jsonl row 1: text is not a string"),
+        ({"corpus.jsonl": [record("d1", "half \ud83d")]}, r"corpus\.jsonl row 1: text is not a string of whole char"),
+        ({"queries.jsonl": [record("q1", " ")]}, r"queries\.jsonl row 1: text is missing, empty"),
+        (
+            {"queries.jsonl": [record("q 1", "asked")], "qrels/test.tsv": "query-id\tcorpus-id\tscore\nq 1\td1\t1\n"},
+            "the id of query 1 has white space",
+        ),
+        ({"corpus.jsonl": [record("d1", "one"), record("d 2", "two")]}, "the id of document 2 has white space|unknown"),
+    ],
+)
+def test_bad_beir_files_are_named(write, change, message):
+    with pytest.raises(ValueError, match=message):
+        read_benchmark(write({**BEIR, **change}), "beir")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(write):
+    folder = write(BEIR)
+    for name in ("corpus.jsonl", "qrels/test.tsv"):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    assert read_benchmark(folder, "beir") == read_benchmark(write(BEIR), "beir")
 
 
 def test_a_missing_split_is_named(write):
@@ -185,7 +219,10 @@ def test_codes_give_credit_for_near_ones(write):
     [
         ({"codes.csv": "E11\n", "mentions.tsv": "text\tcode\n"}, r"codes\.csv row 1: a code and its title"),
         ({"codes.csv": "E11,a\nE1.1,b\n", "mentions.tsv": "text\tcode\n"}, r"row 2: the code E11 stands in an earlier"),
-        ({"codes.csv": "E11,a\n", "mentions.tsv": "text\tcode\nx\tE12\n"}, r"mentions\.tsv row 2: unknown code E12"),
+        (
+            {"codes.csv": "E11,a\n", "mentions.tsv": "text\tcode\nx\tE12\n"},
+            r"mentions\.tsv row 2: its code is not",
+        ),
         ({"codes.csv": "E11,a\n", "mentions.tsv": "text\tcode\n"}, r"mentions\.tsv: no rows"),
     ],
 )
@@ -229,6 +266,7 @@ def test_a_note_that_stands_twice_is_one_note(write):
         ("[]", r"not JSON in SQuAD's layout"),
         ('{"data": [{"paragraphs": [{"context": "x"}]}]}', r"data\[0\]\.paragraphs\[0\]: not in SQuAD's layout"),
         (squad(0, ""), r"no question with an answer"),
+        (squad(0, "apixaban"), r"data\[0\]\.paragraphs\[0\]: an answer to 7 is not at its answer_start"),
     ],
 )
 def test_bad_question_files_are_named(write, text, message):

@@ -141,6 +141,7 @@ def service():
 
     class Handler(BaseHTTPRequestHandler):
         status = 200
+        body: bytes | None = None
 
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -148,7 +149,7 @@ def service():
             hits = [{"chunk_id": "new_0", "score": 2.0}, {"chunk_id": "n1_1", "score": 1.5}]
             self.send_response(Handler.status)
             self.end_headers()
-            self.wfile.write(json.dumps({"hits": hits}).encode())
+            self.wfile.write(Handler.body or json.dumps({"hits": hits}).encode())
 
         def log_message(self, *arguments):
             pass
@@ -180,6 +181,25 @@ def test_a_service_that_refuses_is_named_with_its_status(tiny, bench, service):
     service[1].status = 401
     with pytest.raises(ValueError, match="answered 401"):
         bench(tiny).retriever(f"service:{service[0]}").hits(BOTH)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"hits": [{"chunk_id": "a"}]}'])
+def test_another_service_is_named(tiny, bench, service, body):
+    service[1].body = body
+    with pytest.raises(ValueError, match=r"http://127.0.0.1:\d+/v1/search: its answers are not those of this service"):
+        bench(tiny).retriever(f"service:{service[0]}").hits(BOTH)
+
+
+def test_a_query_longer_than_the_service_takes_is_named_before_any_is_asked(tiny, bench, service):
+    long = replace(tiny, query_texts=("short", "x" * 4001))
+    with pytest.raises(ValueError, match=f"takes 4,000 characters; query {tiny.query_ids[1]} is longer"):
+        bench(long).retriever(f"service:{service[0]}")
+
+
+def test_equal_scores_of_a_service_rank_by_id_descending(tiny, bench, service):
+    service[1].body = json.dumps({"hits": [{"chunk_id": each, "score": 1.0} for each in tiny.chunk_ids[:2]]}).encode()
+    (hits, _) = bench(tiny).retriever(f"service:{service[0]}").hits(BOTH)
+    assert hits.documents.tolist() == [1, 0]
 
 
 def test_a_service_that_does_not_answer_is_named(tiny, bench):

@@ -1,14 +1,19 @@
 import resource
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from evaluation.benchmark import Judgement, benchmark_of
 from evaluation.benchmarks import read_benchmark
 from evaluation.evaluate import EvaluateSettings, evaluate
 from evaluation.figures import Figures, means
-from evaluation.ranking import UNKNOWN, Hits
+from evaluation.ranking import UNKNOWN, Hits, hits_of_scores
 from evaluation.retrievers import Bench
 from evaluation.runs import RUN_DEPTH, Run, RunWriter, run_file_name
 
@@ -116,14 +121,42 @@ def test_a_run_keeps_the_best_of_each_query_and_is_there_only_when_whole(qrels, 
     scores = np.linspace(1 / 3, 0, RUN_DEPTH + 5, dtype=np.float32)
     documents = np.full(RUN_DEPTH + 5, 0)
     documents[1] = UNKNOWN
-    writer.write(0, Hits(documents, scores))
+    writer.write(0, Hits(documents, scores, ("zz",)))
     assert not (tmp_path / "x.run").exists()
     writer.close()
     lines = [line.split() for line in (tmp_path / "x.run").read_text().splitlines()]
     assert len(lines) == RUN_DEPTH
     assert lines[0][:4] == ["q1", "Q0", "a", "1"]
-    assert lines[1][2:4] == ["unknown-2", "2"], "what stands below keeps its rank"
+    assert lines[1][2:4] == ["zz", "2"], "what stands below keeps its rank"
     assert float(lines[2][4]) == scores[2]
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c", "d", "x", "zz"]), st.integers(0, 3), min_size=1))
+def test_a_run_that_is_written_reads_back_as_it_was(scores):
+    benchmark = benchmark_of("tiny", {each: {"text": each} for each in "abcd"}, {"q": {"text": "q"}}, [Judgement(0, 1)])
+    hits = hits_of_scores(benchmark, scores)
+    with TemporaryDirectory() as folder:
+        writer = RunWriter(Path(folder) / "x.run", benchmark)
+        writer.write(0, hits)
+        writer.close()
+        again = hits_of_scores(benchmark, Run(Path(folder) / "x.run").scores_of("q"))
+    for before, after in zip(hits, again, strict=True):
+        assert list(before) == list(after)
+
+
+def test_a_run_cut_off_within_a_note_gives_no_figures_for_one_patient(tmp_path):
+    chunks = {f"n_{i}": {"text": f"text {i}", "note_id": "n"} for i in range(3)}
+    benchmark = benchmark_of("tiny", chunks, {"q": {"text": "q"}}, [Judgement(0, 1)])
+
+    def figures(scores):
+        gathered = Figures(benchmark)
+        gathered.add({0: hits_of_scores(benchmark, scores)})
+        return means(gathered.per_query())
+
+    whole, cut = {"n_0": 3.0, "n_1": 2.0, "n_2": 1.0}, {"n_0": 3.0, "n_1": 2.0}
+    assert figures(whole)["single_patient"]["mrr"] == 1 / 2
+    assert set(figures(cut)) == set(figures(whole)) - {"single_patient", "single_patient_cliniq"}
+    assert figures(cut)["multi_patient"]["mrr"] == 1 / 2
 
 
 def test_run_files_of_different_retrievers_never_collide():

@@ -31,6 +31,17 @@ def test_an_interval_resamples_queries_not_their_notes():
     assert once == pytest.approx(ten)
 
 
+def test_queries_that_no_figure_speaks_of_widen_no_interval():
+    values, silent = np.random.default_rng(1).random(50), np.zeros(950)
+    among_others = PerQuery(np.append(values, silent), np.append(np.ones(50), silent))
+    assert intervals([among_others]).tolist() == intervals([of(values)]).tolist()
+
+
+def test_fewer_than_six_queries_have_no_interval():
+    assert np.isnan(intervals([of([1, 1, 1, 1, 1])])).all()
+    assert not np.isnan(intervals([of([1, 1, 1, 1, 1, 1])])).any()
+
+
 def test_differences_agree_with_scipy():
     generator = np.random.default_rng(3)
     theirs = generator.random(60)
