@@ -111,7 +111,8 @@ def test_an_evaluation_ranks_what_the_service_answers(service):
     benchmark = benchmark_of("served", answered, {"q": {"text": query}}, [Judgement(0, 0)])
     bench = Bench(benchmark, print, lambda *_: None, lambda *_: np.empty(0))
     (hits,) = bench.retriever(f"service:{service.base_url}").hits([0])
-    assert [benchmark.chunk_ids[document] for document in hits.documents] == list(answered)
+    by_score = sorted(answered, key=lambda chunk: (np.float32(answered[chunk]["score"]), chunk), reverse=True)
+    assert [benchmark.chunk_ids[document] for document in hits.documents] == by_score, "equal scores by id descending"
     assert hits.scores.tolist() == [hit["score"] for hit in answered.values()]
 
 
