@@ -1,7 +1,7 @@
 """A corpus to vectors on Ray Data: each worker holds the encoder and takes batches of passages."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +9,7 @@ import ray
 
 from encoders.workers import WorkerSettings
 
+Kind = Literal["passage", "query"]
 BATCH_ROWS = 256
 """Enough to sort by length before cutting into the encoder's own batches."""
 
@@ -31,12 +32,12 @@ class PassageEncoder(Protocol):
 
 
 def encode_corpus(
-    passages: ray.data.Dataset, load: Callable[[], PassageEncoder], workers: WorkerSettings
+    texts: ray.data.Dataset, load: Callable[[], PassageEncoder], workers: WorkerSettings, kind: Kind = "passage"
 ) -> Iterator[pa.Table]:
     """The dataset's tables with their `text` column replaced by `vector`, float32 (rows, dimension)."""
-    encoded = passages.map_batches(
+    encoded = texts.map_batches(
         _EncodeBatch,
-        fn_constructor_args=(load, workers.use_gpu),
+        fn_constructor_args=(load, workers.use_gpu, kind),
         batch_size=BATCH_ROWS,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=workers.number),
@@ -47,10 +48,11 @@ def encode_corpus(
 
 
 class _EncodeBatch:
-    def __init__(self, load: Callable[[], PassageEncoder], use_gpu: bool) -> None:
-        self._encoder = load().to("cuda" if use_gpu else "cpu")
+    def __init__(self, load: Callable[[], PassageEncoder], use_gpu: bool, kind: Kind) -> None:
+        encoder = load().to("cuda" if use_gpu else "cpu")
+        self._encode = encoder.encode_passages if kind == "passage" else encoder.encode_queries
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        vectors = self._encoder.encode_passages(batch["text"].to_pylist())
+        vectors = self._encode(batch["text"].to_pylist())
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         return batch.drop_columns("text").append_column("vector", column)

@@ -26,6 +26,7 @@ class Encoder(torch.nn.Module):
         super().__init__()
         self.transformer = transformer
         self.tokenizer = tokenizer
+        self.pooling = POOLINGS[spec.pooling]()
         self.spec = spec
         self.fingerprint = fingerprint
 
@@ -48,24 +49,41 @@ class Encoder(torch.nn.Module):
         self.tokenizer.save_pretrained(folder)
         self.fingerprint = write_spec(folder, self.spec)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Vectors (n, dimension) of padded token ids (n, t) and their mask (n, t)."""
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, pooled_mask: torch.Tensor) -> torch.Tensor:
+        """Vectors (n, dimension) of padded token ids (n, t), their mask (n, t) and that of the pooled ones (n, t)."""
         hidden = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        pooled = POOLINGS[self.spec.pooling].pool(hidden, attention_mask)
+        pooled = self.pooling(hidden, pooled_mask)
         return F.normalize(pooled, dim=-1) if self.spec.normalised else pooled
 
     def tokenize(self, texts: Sequence[str], kind: str, max_tokens: int | None = None) -> list[list[int]]:
-        """Token ids of queries or passages: prefix added, cut at the spec's length or at `max_tokens`."""
+        """Token ids of queries or passages: prefix added, cut at the spec's length or at `max_tokens` without it."""
         prefix, limit = getattr(self.spec, f"{kind}_prefix"), getattr(self.spec, f"max_{kind}_tokens")
-        limit = min(limit, max_tokens or limit)
+        if max_tokens:
+            limit = min(limit, max_tokens + len(self.tokenizer(prefix, add_special_tokens=False)["input_ids"]))
         return self.tokenizer([prefix + text for text in texts], truncation=True, max_length=limit)["input_ids"]
 
-    def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Padded ids (n, longest) and mask (n, longest) on the model's device."""
-        rows = [torch.tensor(tokens) for tokens in token_ids]
+    def unpooled_tokens(self, kind: str) -> int:
+        """How many of the first tokens of a query or passage are not pooled, special ones in front included."""
+        prefix = getattr(self.spec, f"{kind}_prefix")
+        if self.spec.pools_prefixes or not prefix:
+            return 0
+        ids = self.tokenizer(prefix)["input_ids"]
+        return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
+
+    def pad(
+        self, token_ids: Sequence[Sequence[int]], unpooled: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Padded ids, their mask and that of the pooled ones, each (n, longest), on the model's device.
+
+        `unpooled` (n,) says how many of the first tokens of each are left out of the pooling.
+        """
+        rows = [torch.as_tensor(tokens) for tokens in token_ids]
         ids = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
-        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        return ids.to(self.transformer.device), mask.to(self.transformer.device)
+        places, lengths = torch.arange(ids.shape[1]), torch.tensor([len(row) for row in rows])[:, None]
+        mask = places < lengths
+        pooled = mask & (places >= torch.as_tensor(unpooled)[:, None])
+        device = self.transformer.device
+        return ids.to(device), mask.long().to(device), pooled.long().to(device)
 
     def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Query vectors, float32 (n, dimension)."""
@@ -81,9 +99,10 @@ class Encoder(torch.nn.Module):
         token_ids = self.tokenize(texts, kind) if texts else []
         # Similar lengths share a batch, so little of it is padding.
         order = sorted(range(len(texts)), key=lambda i: -len(token_ids[i]))
+        unpooled = self.unpooled_tokens(kind)
         for start in range(0, len(order), ENCODE_BATCH):
             rows = order[start : start + ENCODE_BATCH]
-            batch = self.pad([token_ids[i] for i in rows])
+            batch = self.pad([token_ids[i] for i in rows], [unpooled] * len(rows))
             vectors[rows] = self(*batch).float().cpu().numpy()
             if progress:
                 progress(start + len(rows), len(texts))

@@ -1,30 +1,51 @@
-"""Token vectors to one text vector. A leaf is a function and its flag in sentence-transformers' pooling config."""
+"""Token vectors to one text vector. A leaf is a module, and its mode in sentence-transformers' pooling config."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
 
-PoolingName = Literal["mean", "cls"]
+PoolingName = Literal["mean", "cls", "last_token"]
 
 
-class Pooling(NamedTuple):
-    """`pool(hidden (n, t, d), mask (n, t)) -> (n, d)`."""
+class Pooling(torch.nn.Module):
+    """`forward(hidden (n, t, d), mask (n, t)) -> (n, d)`; the mask is 1 for what is pooled."""
 
-    pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    st_flag: str
-
-
-def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean over the tokens that are not padding."""
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
+    st_mode: ClassVar[str]
+    st_flag: ClassVar[str]
+    """The former since sentence-transformers 6, the latter before, and still read."""
 
 
-def cls(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The first token that is not padding."""
-    first = mask.argmax(1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), first]
+class Mean(Pooling):
+    """Mean over the tokens."""
+
+    st_mode, st_flag = "mean", "mean_tokens"
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
 
 
-POOLINGS: dict[PoolingName, Pooling] = {"mean": Pooling(mean, "mean_tokens"), "cls": Pooling(cls, "cls_token")}
+class Cls(Pooling):
+    """The first token."""
+
+    st_mode, st_flag = "cls", "cls_token"
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.argmax(1)]
+
+
+class LastToken(Pooling):
+    """The last token."""
+
+    st_mode, st_flag = "lasttoken", "lasttoken"
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
+        return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+
+POOLINGS: dict[PoolingName, type[Pooling]] = {
+    "mean": Mean,
+    "cls": Cls,
+    "last_token": LastToken,
+}

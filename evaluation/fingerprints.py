@@ -1,12 +1,12 @@
 """What an evaluation depends on, in a form that another machine can check."""
 
 import json
-from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
 import xxhash
 
+from encoders.kept_vectors import texts_fingerprint
 from evaluation.benchmark import Benchmark
 
 BENCHMARK_FINGERPRINTS = ("chunks", "queries and judgements")
@@ -18,14 +18,9 @@ def benchmark_fingerprints(benchmark: Benchmark) -> dict[str, str]:
     queries = [*benchmark.query_ids, *benchmark.query_texts, *benchmark.query_types]
     judged = [json.dumps(judgement) for judgement in sorted(benchmark.judgements)]
     rules = [benchmark.ranks, str(benchmark.relevant_from), *benchmark.measures]
-    asked = _digest([*rules, *queries, *benchmark.document_ids, *benchmark.note_ids, *judged])
-    of_both = chunks_fingerprint(benchmark), asked
+    asked = texts_fingerprint([*rules, *queries, *benchmark.document_ids, *benchmark.note_ids, *judged])
+    of_both = texts_fingerprint(benchmark.chunk_texts), asked
     return dict(zip(BENCHMARK_FINGERPRINTS, of_both, strict=True))
-
-
-def chunks_fingerprint(benchmark: Benchmark) -> str:
-    """Of the texts that are ranked, in their order."""
-    return _digest(benchmark.chunk_texts)
 
 
 def file_fingerprint(path: Path) -> str:
@@ -41,10 +36,3 @@ def file_fingerprint(path: Path) -> str:
 def package_versions() -> dict[str, str]:
     """Of what ranks and measures."""
     return {package: version(package) for package in PACKAGES}
-
-
-def _digest(texts: Iterable[str]) -> str:
-    digest = xxhash.xxh3_128()
-    for text in texts:
-        digest.update(f"{len(text)}:{text}".encode())
-    return digest.hexdigest()

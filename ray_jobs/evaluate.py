@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import model_validator
 
 from datagen.graph.artefact import BuiltGraph, normalise
+from encoders.kept_vectors import KeptVectors
 from encoders.workers import WorkerSettings
 from evaluation.benchmark import Benchmark
 from evaluation.comparison import compare
-from evaluation.encoding import CorpusVectors
 from evaluation.evaluate import EvaluateSettings, evaluate
 from evaluation.fingerprints import file_fingerprint
 from evaluation.report import comparison_table, main_table
@@ -75,7 +75,7 @@ def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) 
 
 def _bench_of(settings: EvaluateJobSettings, graph: Path | None) -> Callable[[Benchmark], Bench]:
     count = Progress()
-    vectors = CorpusVectors(settings.vectors.path, settings.workers, count)
+    vectors = KeptVectors(settings.vectors.path, settings.workers, count)
     synonyms = _synonyms(graph) if graph else None
     digest = file_fingerprint(graph) if graph else ""
 

@@ -17,7 +17,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from datagen.engines.base import EngineDown
-from encoders.spec import BUNDLED
+from encoders.spec import BUNDLED, HUB
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -41,12 +41,17 @@ class Folder(BaseModel):
 
 
 def encoder_path(name: str) -> Path | None:
-    """The folder that an encoder name stands for; None for the bundled one, which is always there."""
-    return None if name == BUNDLED else Path(name)
+    """The folder that an encoder name stands for; None for what is not looked for among folders."""
+    return None if name == BUNDLED or name.startswith(HUB) else Path(name)
 
 
-EncoderName = Annotated[str, AfterValidator(lambda name: name if name == BUNDLED else str(_from_the_root(Path(name))))]
-"""`bundled` or an encoder folder."""
+def _found_from_anywhere(name: str) -> str:
+    folder = encoder_path(name)
+    return str(_from_the_root(folder)) if folder else name
+
+
+EncoderName = Annotated[str, AfterValidator(_found_from_anywhere)]
+"""`bundled`, an encoder folder, or `hub:` and the name of a model on the hub."""
 
 
 def require(**paths: Path | None) -> None:

@@ -20,11 +20,11 @@ from datagen.generation.rounds import WriteCalls
 from datagen.generation.settings import AskSettings
 from datagen.report import SAMPLES, write_answers_report
 from datagen.tasks import load_task
+from encoders.kept_vectors import KeptVectors
 from encoders.workers import WorkerSettings
 from evaluation.benchmark import Benchmark, benchmark_of
 from evaluation.benchmarks.files import read_records
 from evaluation.building import Judged, pool, write_benchmark
-from evaluation.encoding import CorpusVectors
 from evaluation.retrievers import Bench, input_of, parse_retriever
 from evaluation.retrievers.expanded import Expanded
 from ray_jobs.answers import run_ask_step
@@ -116,7 +116,7 @@ def _build(settings: JudgeSettings, answers: Path, folder: Path) -> dict[str, in
 
 def _pairs(benchmark: Benchmark, settings: JudgeSettings) -> Iterator[tuple[str, str, str, str]]:
     count = Progress()
-    vectors = CorpusVectors(settings.vectors.path, settings.workers, count)
+    vectors = KeptVectors(settings.vectors.path, settings.workers, count)
     bench = Bench(benchmark, lambda line: print(f"  {line}", flush=True), count, vectors)
     for query, chunk in pool(bench, settings.pool, settings.depth):
         yield (

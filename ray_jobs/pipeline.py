@@ -16,7 +16,7 @@ from datagen.guard import GuardSettings
 from datagen.hospital.settings import HospitalSettings
 from datagen.stage1 import Stage1Settings, stage1_settings
 from encoders.spec import BUNDLED
-from encoders.training import TrainingSettings
+from encoders.training.settings import TrainingSettings
 from encoders.workers import WorkerSettings
 from evaluation.benchmarks import BenchmarkSettings
 from ray_jobs import (

@@ -1,52 +1,120 @@
 """Train an encoder on training records with Ray Train; interrupted, it goes on from its last checkpoint."""
 
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
-from encoders.distributed import train_on_ray
+from datagen.graph.artefact import BuiltGraph
+from encoders.base import BaseChanges, prepare_base
+from encoders.kept_vectors import KeptVectors
 from encoders.spec import BUNDLED
-from encoders.tokenising import tokenise
-from encoders.training import TrainingSettings, check_batches
-from encoders.training_data import TrainingData
+from encoders.training.batches import steps_per_epoch
+from encoders.training.data import TrainingData
+from encoders.training.on_ray import TENSORBOARD, Inputs, train_on_ray
+from encoders.training.settings import TrainingSettings
+from encoders.training.tokenising import tokenise
 from encoders.workers import WorkerSettings
+from evaluation.benchmarks import BenchmarkSettings
 from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
+from ray_jobs.progress import Progress
 from ray_jobs.steps import Step, run_step
+from ray_jobs.training_inputs import DevScore, hard_negative_sources, write_teacher
 
 
 class TrainEncoderSettings(BaseModel):
     base: EncoderName = BUNDLED
     """Where training starts."""
+    base_changes: BaseChanges | None = None
+    """What is to be different from what the base says of itself: makes an encoder of a language model."""
     records: Folder
     training: TrainingSettings = TrainingSettings()
     workers: WorkerSettings = WorkerSettings()
+    dev_benchmark: BenchmarkSettings | None = None
+    """Watched while training: it decides which checkpoint is exported, and may stop early."""
+    built_graph: Folder | None = None
+    """Where hard negatives find siblings, as the jobs that write training records build it."""
+    vectors: Folder = Folder(path=Path("runs/vectors"))
+    """Where a teacher's vectors are kept from one run to the next."""
     output: Folder
+
+    @model_validator(mode="after")
+    def _siblings_have_a_graph(self) -> "TrainEncoderSettings":
+        hard = self.training.hard_negatives
+        if hard and "siblings" in hard.sources and not self.built_graph:
+            raise ValueError("training.hard_negatives.sources names siblings: give built_graph.path")
+        return self
 
 
 def run(settings: TrainEncoderSettings) -> None:
-    require(records__path=settings.records.path, base=encoder_path(settings.base))
+    training, teaching = settings.training, settings.training.distillation
+    graph = settings.built_graph.path / "built" if settings.built_graph else None
+    dev = settings.dev_benchmark
+    require(
+        records__path=settings.records.path,
+        base=encoder_path(settings.base),
+        training__distillation__teacher=encoder_path(teaching.teacher) if teaching else None,
+        dev_benchmark__path=dev.path if dev else None,
+        built_graph__path=graph,
+    )
 
     def train(step: Step) -> dict[str, float]:
-        data = step.scratch / "data"
-        if not data.exists():
-            aside = step.scratch / "data.unfinished"
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir()
-            training = settings.training
-            tokenise(settings.records.path, settings.base, training.chunk_tokens, training.term_tokens, aside)
-            aside.rename(data)
-        check_batches(len(TrainingData(data)), settings.training, settings.workers.number)
-        encoder, metrics = train_on_ray(settings.base, data, settings.training, settings.workers, step.scratch)
+        base = _changed_base(settings, step.scratch)
+        data = _tokenised(base, settings, step.scratch)
+        steps_per_epoch(len(data), training.batch_size)
+        teacher = None
+        if teaching:
+            vectors = KeptVectors(settings.vectors.path, settings.workers, Progress())
+            teacher = write_teacher(teaching.teacher, data, vectors, step.scratch / "teacher")
+        inputs = Inputs(
+            base,
+            step.scratch / "data",
+            hard_negative_sources(training, data, BuiltGraph.open(graph) if graph else None),
+            teacher,
+            DevScore(dev) if dev else None,
+        )
+        encoder, metrics = train_on_ray(inputs, training, settings.workers, step.scratch)
         encoder.save(step.folder)
-        return {"steps": metrics["step"], "loss": metrics["loss"]}
+        shutil.copytree(step.scratch / TENSORBOARD, step.folder / TENSORBOARD)
+        return {name: metrics[name] for name in ("step", "loss", "dev") if name in metrics}
 
+    inputs: dict[str, Path | str] = {"base": settings.base, "records": settings.records.path}
+    named = {"teacher": teaching.teacher if teaching else None, "dev": dev.path if dev else None, "graph": graph}
     run_step(
         "train_encoder",
         settings.output.path,
-        {"training": settings.training},
-        {"base": settings.base, "records": settings.records.path},
+        {"training": training, "base_changes": settings.base_changes or {}},
+        {**inputs, **{name: each for name, each in named.items() if each}},
         train,
     )
+
+
+def _changed_base(settings: TrainEncoderSettings, scratch: Path) -> str:
+    changes = settings.base_changes
+    return (
+        str(_made(scratch / "base", lambda to: prepare_base(settings.base, changes, to))) if changes else settings.base
+    )
+
+
+def _tokenised(base: str, settings: TrainEncoderSettings, scratch: Path) -> TrainingData:
+    training = settings.training
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        tokenise(settings.records.path, base, training.chunk_tokens, training.term_tokens, folder)
+
+    return TrainingData(_made(scratch / "data", make))
+
+
+def _made(folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder, made aside unless an interrupted run left it whole."""
+    if not folder.exists():
+        aside = folder.with_name(f"{folder.name}.unfinished")
+        shutil.rmtree(aside, ignore_errors=True)
+        make(aside)
+        aside.rename(folder)
+    return folder
 
 
 if __name__ == "__main__":

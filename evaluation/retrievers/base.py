@@ -21,8 +21,8 @@ class Bench:
     progress: Callable[[str], None]
     count: Callable[[str, int, int], None]
     """Told of what takes long: a name, how many are newly done, how many there are."""
-    encode: Callable[[str, Callable[[], PassageEncoder], str, Benchmark], np.ndarray]
-    """Passage vectors, float32 (chunks, dimension), by an encoder's name, what loads it, and its fingerprint."""
+    encode: Callable[[str, Callable[[], PassageEncoder], str, Sequence[str]], np.ndarray]
+    """Passage vectors, float32 (texts, dimension), by an encoder's name, what loads it, its fingerprint and texts."""
     synonyms: Callable[[str], Sequence[str]] | None = None
     """Other names of what a text names, for retrievers that expand queries."""
     graph_fingerprint: str = ""

@@ -26,7 +26,7 @@ class Dense(Scorer):
         self._encoder = load()
         self.fingerprints = {f"encoder {argument}": self._encoder.fingerprint}
         name = self.form.partition(":")[0] + f":{argument}"
-        vectors = bench.encode(name, load, self._encoder.fingerprint, bench.benchmark)
+        vectors = bench.encode(name, load, self._encoder.fingerprint, bench.benchmark.chunk_texts)
         self._chunks = _unit(vectors)
 
     def score_texts(self, texts: Sequence[str]) -> np.ndarray:

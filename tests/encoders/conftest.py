@@ -8,8 +8,9 @@ import transformers
 
 from encoders.encoder import Encoder
 from encoders.spec import EncoderSpec, resolve
-from encoders.tokenising import tokenise
-from encoders.training_data import TrainingData
+from encoders.training.data import TrainingData
+from encoders.training.tokenising import tokenise
+from tests.tiny_llama import write_tiny_llama
 
 TERMS = {
     "D1": ["heart failure", "cardiac failure", "chf"],
@@ -38,6 +39,23 @@ def tiny_encoder(tmp_path_factory):
     return folder
 
 
+DECODERS = {"llama": transformers.LlamaModel, "mistral": transformers.MistralModel, "qwen3": transformers.Qwen3Model}
+
+
+@pytest.fixture(scope="session", params=DECODERS)
+def tiny_decoder(request, tmp_path_factory):
+    """A folder with a random language model of two layers and a byte-level tokenizer; no encoder yet."""
+    folder = write_tiny_llama(tmp_path_factory.mktemp(f"tiny_{request.param}"))
+    config = transformers.AutoConfig.from_pretrained(folder).to_dict()
+    kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    made = DECODERS[request.param].config_class(
+        **{name: config[name] for name in kept}, num_key_value_heads=1, head_dim=16, eos_token_id=config["eos_token_id"]
+    )
+    torch.manual_seed(0)
+    DECODERS[request.param](made).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def records(tmp_path_factory):
     """24 records over four concepts, every one with its own text."""
@@ -52,6 +70,7 @@ def records(tmp_path_factory):
                 "text": f"note {i} tells of {', '.join(term for term, _ in entities)} " + "and more " * (i % 5),
                 "entities": [term for term, _ in entities],
                 "concepts": [concept for _, concept in entities],
+                "provenance": ["match" if term == TERMS[concept][0] else "synonym" for term, concept in entities],
                 "true_concepts": held,
             }
             file.write(json.dumps(record) + "\n")

@@ -1,6 +1,6 @@
 """The tiny benchmark as a folder, and what retrievers need to search one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,11 @@ def write_benchmark(tmp_path: Path) -> Callable[..., Path]:
 KEPT: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
 
 
-def encode_here(name: str, load: Callable, fingerprint: str, benchmark: Benchmark) -> np.ndarray:
+def encode_here(name: str, load: Callable, fingerprint: str, texts: Sequence[str]) -> np.ndarray:
     """In this process, without Ray; the same texts once."""
-    key = fingerprint, benchmark.chunk_texts
+    key = fingerprint, tuple(texts)
     if key not in KEPT:
-        KEPT[key] = load().encode_passages(benchmark.chunk_texts)
+        KEPT[key] = load().encode_passages(texts)
     return KEPT[key]
 
 

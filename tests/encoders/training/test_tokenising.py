@@ -3,8 +3,9 @@ import json
 import pytest
 
 from encoders.encoder import Encoder
-from encoders.tokenising import _parse, tokenise
-from encoders.training_data import TrainingData
+from encoders.training.data import TrainingData
+from encoders.training.tables import _parse
+from encoders.training.tokenising import tokenise
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

@@ -1,0 +1,66 @@
+"""The encoder that training starts from: one that exists, or a language model made into one."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import transformers
+from pydantic import BaseModel, Field
+from tokenizers.processors import Sequence, TemplateProcessing
+
+from encoders.pooling import PoolingName
+from encoders.spec import EncoderSpec, read_json, read_spec, resolve, write_spec
+
+
+class BaseChanges(BaseModel):
+    """What is to be different from what the model's own files say; all of it is saved with the encoder."""
+
+    pooling: PoolingName | None = None
+    attention: Literal["causal", "bidirectional"] | None = None
+    """Of a decoder."""
+    append_eos: bool = False
+    """End every text with the end-of-text token, which last-token pooling of a raw language model needs."""
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
+    pools_prefixes: bool | None = None
+    max_query_tokens: int | None = Field(default=None, gt=2)
+    max_passage_tokens: int | None = Field(default=None, gt=2)
+
+
+def prepare_base(name: str, changes: BaseChanges, folder: Path) -> None:
+    """Write the changed encoder into `folder`, its weights as links to those of `name`.
+
+    Raises ValueError naming what is missing: a raw language model needs a pooling and lengths.
+    """
+    source = resolve(name)
+    folder.mkdir()
+    for weights in source.glob("*.safetensors*"):
+        (folder / weights.name).symlink_to(weights.resolve())
+    transformer: dict[str, Any] = read_json(source / "config.json")
+    if changes.attention:
+        transformer["is_causal"] = changes.attention == "causal"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    if changes.append_eos:
+        _append_eos(tokenizer)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(folder)
+    transformers.AutoConfig.for_model(**transformer).save_pretrained(folder)
+    write_spec(folder, _changed_spec(source, transformer, changes))
+
+
+def _changed_spec(source: Path, transformer: dict[str, Any], changes: BaseChanges) -> EncoderSpec:
+    wanted = changes.model_dump(exclude={"attention", "append_eos"}, exclude_none=True)
+    if (source / "modules.json").exists():
+        return EncoderSpec.model_validate({**read_spec(source).model_dump(), **wanted})
+    missing = {"pooling", "max_query_tokens", "max_passage_tokens"} - wanted.keys()
+    if missing:
+        raise ValueError(f"{source}: a language model, no encoder yet; give base_changes.{min(missing)}")
+    return EncoderSpec(dimension=transformer["hidden_size"], **wanted)
+
+
+def _append_eos(tokenizer: Any) -> None:
+    """Into the tokenizer's own post-processor, so that whoever loads it does it too."""
+    eos, backend = tokenizer.eos_token, tokenizer.backend_tokenizer
+    special = [(eos, tokenizer.eos_token_id)]
+    ending = TemplateProcessing(single=f"$A {eos}", pair=f"$A {eos} $B {eos}", special_tokens=special)
+    backend.post_processor = Sequence([backend.post_processor, ending]) if backend.post_processor else ending

@@ -1,0 +1,16 @@
+"""Score distillation: for each anchor, candidates as a teacher encoder orders them.
+
+Kullback-Leibler divergence of the student's softmax over candidates from the teacher's (Hinton et al. 2015, arXiv
+1503.02531). With the base encoder as teacher it anchors what the base knew.
+"""
+
+import torch
+
+TEMPERATURE = 0.05
+
+
+def divergence(scores: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    """Float (anchors,), from the student's and the teacher's cosines (anchors, candidates)."""
+    student = torch.log_softmax(scores / TEMPERATURE, 1)
+    teacher = torch.log_softmax(taught / TEMPERATURE, 1)
+    return (teacher.exp() * (teacher - student)).sum(1)

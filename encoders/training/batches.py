@@ -1,0 +1,114 @@
+"""Which chunks and terms make a batch: a pure function of (seed, step), the same on every worker.
+
+Each worker knows the whole batch and takes its share of it, so what is learned does not depend on how many there are.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from encoders.losses import LOSSES
+from encoders.training.data import PROVENANCES, TrainingData
+from encoders.training.hard_negatives import HardNegatives
+from encoders.training.pairs import Pairs
+from encoders.training.settings import TrainingSettings
+
+
+class Batch(NamedTuple):
+    """B chunks with H hard negatives behind them, and the T distinct terms drawn for them or added as negatives."""
+
+    idx: list[str]
+    """Of the B chunks."""
+    rows: np.ndarray
+    """Rows of all chunks in the training data, int (B + H,)."""
+    terms: np.ndarray
+    """Ids of the terms, ascending, int (T,)."""
+    pairs: Pairs
+    """(B + H, T)."""
+
+
+def steps_per_epoch(records: int, batch_size: int) -> int:
+    """Whole batches in an epoch; a rest is left to another epoch's order. Raises ValueError where there is none."""
+    if records < batch_size:
+        raise ValueError(f"{records} training records do not fill one batch of batch_size={batch_size}")
+    return records // batch_size
+
+
+def make_batch(data: TrainingData, step: int, settings: TrainingSettings, hard: HardNegatives | None = None) -> Batch:
+    """The global batch of a step."""
+    size, seed = settings.batch_size, settings.seed
+    epoch, offset = divmod(step, steps_per_epoch(len(data), size))
+    rows = _order(len(data), seed, epoch)[offset * size : (offset + 1) * size]
+    drawn = [_draw(data.chunk_terms(row), settings.num_pos, (seed, epoch, int(row))) for row in rows]
+    terms = np.unique(np.concatenate(drawn))
+    if hard and settings.hard_negatives:
+        more_rows, more_terms = hard.draw(drawn, settings.hard_negatives.per_chunk, (seed, step))
+        terms = np.unique(np.concatenate([terms, more_terms]))
+        rows = np.concatenate([rows, np.setdiff1d(more_rows, rows)])
+    return Batch([data.idx(row) for row in rows[:size]], rows, terms, _pairs(data, rows, terms, drawn, settings))
+
+
+def _pairs(
+    data: TrainingData, rows: np.ndarray, terms: np.ndarray, drawn: Sequence[np.ndarray], settings: TrainingSettings
+) -> Pairs:
+    shape = len(rows), len(terms)
+    at = [(np.full(len(draws), i), np.searchsorted(terms, draws)) for i, draws in enumerate(drawn)]
+    owners, columns = (np.concatenate(part) for part in zip(*at, strict=True))
+    draws = csr_array((np.ones(len(owners), np.float32), (owners, columns)), shape=shape)  # the same pair twice adds up
+    draws.sum_duplicates()
+    copies = np.asarray(draws.sum(axis=0), np.float32).ravel() if LOSSES[settings.loss].counts_copies else None
+    if settings.false_negative_mask:
+        excluded = _true_of(data, rows, terms)
+    else:
+        excluded = csr_array(shape, dtype=bool) if copies is not None else draws.astype(bool)
+    positives = draws
+    if settings.provenance_weights:
+        weights = np.array([settings.provenance_weights.get(name, 1.0) for name in PROVENANCES], np.float32)
+        positives = draws.multiply(_by_provenance(data, rows[: len(drawn)], terms, weights, shape)).tocsr()
+    return Pairs(positives, excluded, copies)
+
+
+@lru_cache(maxsize=2)
+def _order(records: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(records)
+
+
+def _draw(terms: np.ndarray, num_pos: int, seed: tuple[int, ...]) -> np.ndarray:
+    """`num_pos` terms without replacement from the list, repeated until it is long enough (DR.EHR)."""
+    repeated = np.tile(terms, -(-num_pos // len(terms)))
+    return np.random.default_rng(seed).choice(repeated, num_pos, replace=False)
+
+
+def _true_of(data: TrainingData, rows: np.ndarray, terms: np.ndarray) -> csr_array:
+    """(rows, terms) bool: the term stands in the chunk's full list or names a concept that holds for the chunk."""
+    listed = _membership([np.flatnonzero(np.isin(terms, data.chunk_terms(row))) for row in rows], len(terms))
+    of_chunks, of_terms = [data.chunk_concepts(row) for row in rows], [data.term_concepts(term) for term in terms]
+    known = np.unique(np.concatenate([np.empty(0, np.int32), *of_terms]))
+    holds = _membership([np.flatnonzero(np.isin(known, concepts)) for concepts in of_chunks], len(known))
+    names = _membership([np.searchsorted(known, concepts) for concepts in of_terms], len(known))
+    return ((holds @ names.T + listed) > 0).tocsr()
+
+
+def _by_provenance(
+    data: TrainingData, rows: np.ndarray, terms: np.ndarray, weights: np.ndarray, shape: tuple[int, int]
+) -> csr_array:
+    """What each pair of a chunk and a term of its list weighs."""
+    values, owners, columns = [], [], []
+    for i, row in enumerate(rows):
+        listed, first = np.unique(data.chunk_terms(row), return_index=True)
+        provenance, here = data.chunk_provenance(row)[first], np.isin(listed, terms)
+        values.append(weights[provenance[here]])
+        columns.append(np.searchsorted(terms, listed[here]))
+        owners.append(np.full(here.sum(), i))
+    flat = (np.concatenate(values), (np.concatenate(owners), np.concatenate(columns)))
+    return csr_array(flat, shape=shape)
+
+
+def _membership(members: Sequence[np.ndarray], columns: int) -> csr_array:
+    """One row for each list of columns, int32, 1 where it holds the column."""
+    owners = np.repeat(np.arange(len(members)), [len(each) for each in members])
+    flat = np.concatenate([np.empty(0, np.int64), *members]).astype(np.int64)
+    return csr_array((np.ones(len(flat), np.int32), (owners, flat)), shape=(len(members), columns))

@@ -1,0 +1,82 @@
+"""Tokenised training records as memory-mapped Arrow tables.
+
+`chunks.arrow` has a row a record: idx, text, token ids, the ids of its terms and how each came in, the ids of every
+concept true of it. `terms.arrow` has a row a distinct term: its token ids and the ids of the concepts it names.
+`concepts.arrow` has the knowledge graph's name of each concept.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+IDS = pa.list_(pa.int32())
+CHUNKS = pa.schema(
+    [
+        ("idx", pa.string()),
+        ("text", pa.string()),
+        ("tokens", IDS),
+        ("terms", IDS),
+        ("provenance", pa.list_(pa.int8())),
+        ("concepts", IDS),
+    ]
+)
+TERMS = pa.schema([("term", pa.string()), ("tokens", IDS), ("concepts", IDS)])
+CONCEPTS = pa.schema([("concept", pa.string())])
+TABLES = {"chunks.arrow": CHUNKS, "terms.arrow": TERMS, "concepts.arrow": CONCEPTS}
+PROVENANCES = ("", "match", "abbreviation", "synonym", "hypernym", "relation", "llm", "rule")
+"""How a term can come into a record; the first stands for all others."""
+
+
+class TrainingData:
+    """The tables, mapped. Rows are looked up by number."""
+
+    def __init__(self, folder: Path) -> None:
+        maps = (pa.memory_map(str(folder / name)) for name in TABLES)
+        self._chunks, self._terms, self._concepts = (pa.ipc.open_file(each).read_all() for each in maps)
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    @property
+    def n_terms(self) -> int:
+        return len(self._terms)
+
+    def idx(self, row: int) -> str:
+        return self._chunks["idx"][row].as_py()
+
+    def chunk_texts(self, rows: np.ndarray) -> list[str]:
+        return self._chunks["text"].take(rows).to_pylist()
+
+    def chunk_tokens(self, row: int) -> list[int]:
+        return self._chunks["tokens"][row].as_py()
+
+    def chunk_terms(self, row: int) -> np.ndarray:
+        """Ids of all terms of the record, int32 (terms,)."""
+        return self._chunks["terms"][row].values.to_numpy()
+
+    def chunk_provenance(self, row: int) -> np.ndarray:
+        """Of each of `chunk_terms`, its place in PROVENANCES, int8 (terms,)."""
+        return self._chunks["provenance"][row].values.to_numpy()
+
+    def chunk_concepts(self, row: int) -> np.ndarray:
+        """Ids of the concepts true of the chunk, int32 (concepts,)."""
+        return self._chunks["concepts"][row].values.to_numpy()
+
+    def terms(self) -> list[str]:
+        """Every distinct term, by its id."""
+        return self._terms["term"].to_pylist()
+
+    def term(self, term: int) -> str:
+        return self._terms["term"][term].as_py()
+
+    def term_tokens(self, term: int) -> list[int]:
+        return self._terms["tokens"][term].as_py()
+
+    def term_concepts(self, term: int) -> np.ndarray:
+        """Ids of the concepts that the term names, int32 (concepts,)."""
+        return self._terms["concepts"][term].values.to_numpy()
+
+    def concepts(self) -> list[str]:
+        """The knowledge graph's name of every concept, by its id."""
+        return self._concepts["concept"].to_pylist()

@@ -1,0 +1,64 @@
+"""An encoder made ready for training: adapters, gradient checkpointing, and the workers it is spread over."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from encoders.encoder import Encoder
+from encoders.lora import add_lora
+from encoders.training.settings import TrainingSettings
+from encoders.training.workers import Workers
+
+
+class Model(NamedTuple):
+    """What is trained."""
+
+    encoder: Encoder
+    forward: Callable[..., torch.Tensor]
+    """The encoder as data-parallel training calls it."""
+    without_sync: Callable[[], AbstractContextManager[None]] = nullcontext
+    """While it is on, gradients stay on their worker."""
+
+
+def prepare(encoder: Encoder, settings: TrainingSettings) -> None:
+    """Freeze what is not trained, and add what is. Raises ValueError where no layer can be adapted."""
+    # BERT's own pooling head takes no part; data-parallel training would wait for its gradient.
+    if (pooler := getattr(encoder.transformer, "pooler", None)) is not None:
+        pooler.requires_grad_(False)
+    if settings.tuning == "lora":
+        add_lora(encoder, settings.lora)
+        if settings.precision == "bf16" and settings.sharding == "ddp":
+            for weight in encoder.parameters():
+                weight.data = weight.data if weight.requires_grad else weight.data.bfloat16()
+    if settings.gradient_checkpointing:
+        encoder.transformer.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def spread(encoder: Encoder, settings: TrainingSettings, workers: Workers) -> Model:
+    """Over the workers; the weights of rank 0 are everyone's."""
+    encoder.train()
+    if settings.sharding == "fsdp":
+        bf16 = settings.precision == "bf16"
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32) if bf16 else None
+        options: dict[str, Any] = {"mp_policy": policy} if policy else {}
+        for layer in next(each for each in encoder.modules() if isinstance(each, torch.nn.ModuleList)):
+            fully_shard(layer, **options)
+        fully_shard(encoder, **options)
+        return Model(encoder, encoder, lambda: _without_fsdp_sync(encoder))
+    if workers.world == 1:
+        return Model(encoder, encoder)
+    spread_out = DistributedDataParallel(encoder)
+    return Model(encoder, spread_out, spread_out.no_sync)
+
+
+@contextmanager
+def _without_fsdp_sync(encoder: Any) -> Iterator[None]:
+    encoder.set_requires_gradient_sync(False)
+    try:
+        yield
+    finally:
+        encoder.set_requires_gradient_sync(True)

@@ -1,0 +1,133 @@
+"""The training loop on Ray Train workers, with checkpoints that a later run goes on from."""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import ray.train
+from ray.train import Checkpoint, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device
+from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig
+from tensorboardX import SummaryWriter
+
+from encoders.encoder import Encoder
+from encoders.training.checkpoints import trained
+from encoders.training.data import TrainingData
+from encoders.training.hard_negatives import Source
+from encoders.training.loop import Hooks, Metrics, TrainingDivergedError, train
+from encoders.training.settings import TrainingSettings
+from encoders.training.step import Teacher
+from encoders.workers import WorkerSettings
+
+RUN_NAME = "ray_train"
+DIVERGED_FILE = "diverged.txt"
+TENSORBOARD = "tensorboard"
+PROGRESS_LINES = 20
+MAX_FAILURES = 3
+
+
+class Inputs(NamedTuple):
+    """What a run reads; paths are such that every node finds them."""
+
+    base: str
+    data: Path
+    sources: Sequence[Source] = ()
+    """Of hard negatives that do not change while training."""
+    teacher: Path | None = None
+    """A folder with chunks.npy and terms.npy, float (n, d)."""
+    score: Callable[[Encoder], Metrics] | None = None
+    """See `Hooks.score`."""
+
+
+def train_on_ray(
+    inputs: Inputs, settings: TrainingSettings, workers: WorkerSettings, storage: Path
+) -> tuple[Encoder, Metrics]:
+    """Train; the encoder to export and the metrics of its checkpoint, which is the best where there is a score.
+
+    Checkpoints lie under `storage`, TensorBoard's files in `storage/tensorboard`. A run that finds some there goes on
+    from the last: keep one storage folder for one set of inputs and settings. Raises TrainingDivergedError.
+    """
+    # Ray passes these on to its workers: progress lines are printed once, not printed and logged.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING", "0")
+    # Ray's own annotations name an older class of the same name here.
+    run_config: Any = RunConfig(
+        name=RUN_NAME,
+        storage_path=str(storage.resolve()),
+        checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute="dev" if inputs.score else None),
+        failure_config=FailureConfig(max_failures=MAX_FAILURES),
+        logging_config=LoggingConfig(log_level="WARNING"),
+    )
+    (storage / DIVERGED_FILE).unlink(missing_ok=True)
+    result = TorchTrainer(
+        _worker_loop,
+        train_loop_config={"inputs": inputs, "settings": settings, "storage": storage.resolve()},
+        scaling_config=ScalingConfig(
+            num_workers=workers.number, use_gpu=workers.use_gpu, resources_per_worker=workers.resources()
+        ),
+        run_config=run_config,
+    ).fit()
+    if (storage / DIVERGED_FILE).exists():
+        raise TrainingDivergedError((storage / DIVERGED_FILE).read_text())
+    kept = result.best_checkpoints
+    if not kept:
+        raise RuntimeError(f"training ended without a checkpoint in {storage}")
+    checkpoint, metrics = max(kept, key=lambda each: each[1]["dev" if inputs.score else "step"])
+    with checkpoint.as_directory() as folder:
+        return trained(inputs.base, Path(folder), settings), metrics
+
+
+def _worker_loop(config: dict[str, Any]) -> None:
+    inputs, settings, storage = config["inputs"], config["settings"], config["storage"]
+    rank = ray.train.get_context().get_world_rank()
+    last = ray.train.get_checkpoint()
+    board = SummaryWriter(str(storage / TENSORBOARD)) if rank == 0 else None
+
+    def progress(metrics: Metrics) -> None:
+        if board is None:
+            return
+        for name in metrics.keys() - {"step", "steps", "eta_seconds"}:
+            board.add_scalar(name, metrics[name], int(metrics["step"]))
+        lines_apart = max(1, int(metrics["steps"]) // PROGRESS_LINES)
+        if metrics["step"] % lines_apart == 0 or metrics["step"] == metrics["steps"] or "dev" in metrics:
+            print(_line(metrics), flush=True)
+
+    def report(metrics: Metrics, checkpoint: Path | None) -> None:
+        ray.train.report(metrics, Checkpoint.from_directory(checkpoint) if checkpoint else None)
+
+    hooks = Hooks(
+        report=report,
+        progress=progress,
+        score=inputs.score,
+        is_preempted=lambda: ray.train.get_preemption_info() is not None,
+        sources=inputs.sources,
+        teacher=_teacher(inputs.teacher),
+    )
+    encoder = Encoder.load(inputs.base).to(get_device())
+    with tempfile.TemporaryDirectory() as scratch, last.as_directory() if last else nullcontext() as folder:
+        resume = Path(folder) if folder else None
+        try:
+            train(encoder, TrainingData(inputs.data), settings, hooks, Path(scratch) / "checkpoint", resume)
+        except TrainingDivergedError as error:
+            # Raised here, it would be tried again; and every rank ends alike.
+            (storage / DIVERGED_FILE).write_text(str(error))
+    if board:
+        board.close()
+
+
+def _line(metrics: Metrics) -> str:
+    dev = f", dev {metrics['dev']:.4f}" if "dev" in metrics else ""
+    return (
+        f"step {metrics['step']}/{metrics['steps']}, loss {metrics['loss']:.4f}{dev}, "
+        f"{metrics['chunks_per_second']:.1f} chunks/s, ETA {metrics['eta_seconds']:.0f} s"
+    )
+
+
+def _teacher(folder: Path | None) -> Teacher | None:
+    if folder is None:
+        return None
+    return Teacher(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in Teacher._fields))

@@ -1,0 +1,86 @@
+"""Training records to the tables of `encoders.training.data`, without Ray: lines in, tables out."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from encoders.encoder import Encoder
+from encoders.training.data import CHUNKS, CONCEPTS, IDS, PROVENANCES, TERMS
+
+_LISTS = dict.fromkeys(("entities", "concepts", "provenance", "true_concepts"), pa.list_(pa.string()))
+STAGED = pa.schema({"idx": pa.string(), "text": pa.string(), "tokens": IDS, **_LISTS, "unreadable_in": pa.string()})
+_PLACES = {provenance: place for place, provenance in enumerate(PROVENANCES)}
+BATCH_ROWS = 1000
+
+
+def stage_records(lines: Sequence[str], paths: Sequence[str], encoder: str, max_tokens: int) -> pa.Table:
+    """Rows of STAGED: a record with the tokens of its text, or the path of a line that is none."""
+    records = [_parse(line) for line in lines]
+    good = [record for record in records if record]
+    bad = [{"unreadable_in": path} for record, path in zip(records, paths, strict=True) if not record]
+    texts = [record["text"] for record in good]
+    tokens = Encoder.load(encoder).tokenize(texts, "passage", max_tokens) if good else []
+    rows = [{**record, "tokens": ids} for record, ids in zip(good, tokens, strict=True)]
+    return pa.Table.from_pylist([*rows, *bad], schema=STAGED)
+
+
+def write_tables(rows: pa.Table, encoder: str, term_tokens: int, folder: Path) -> dict[str, int]:
+    """Write the tables of staged rows into `folder`; their numbers of rows. Raises ValueError where a row is none."""
+    # Sorted, so that the order of training does not depend on which worker finished first.
+    rows = rows.sort_by("idx")
+    unreadable = rows["unreadable_in"].drop_null()
+    if len(unreadable):
+        raise ValueError(
+            f"{unreadable[0]}: {len(unreadable)} lines are no training records; each needs a string idx, a string text "
+            "and a list of strings as entities, with concepts of the same length where there are any"
+        )
+    concepts_of_term, concepts = _write_chunks(folder / "chunks.arrow", rows)
+    terms = list(concepts_of_term)
+    tokens = Encoder.load(encoder).tokenize(terms, "query", term_tokens)
+    of_terms = pa.table([terms, tokens, list(map(sorted, concepts_of_term.values()))], schema=TERMS)
+    for name, table in (("terms", of_terms), ("concepts", pa.table([concepts], schema=CONCEPTS))):
+        with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write(table)
+    return {"chunks": len(rows), "terms": len(terms)}
+
+
+def _write_chunks(path: Path, rows: pa.Table) -> tuple[dict[str, set[int]], list[str]]:
+    """Write the rows, terms and concepts numbered in order of first appearance; each term's concepts, all concepts."""
+    terms, concepts = (defaultdict[str, int](count().__next__) for _ in range(2))
+    concepts_of_term: defaultdict[str, set[int]] = defaultdict(set)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, CHUNKS) as writer:
+        for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
+            numbered = batch.to_pylist()
+            for row in numbered:
+                row["terms"] = [terms[entity] for entity in row["entities"]]
+                for entity, concept in zip(row["entities"], row["concepts"], strict=True):
+                    concepts_of_term[entity].update({concepts[concept]} if concept else ())
+                row["provenance"] = [_PLACES.get(how, 0) for how in row["provenance"]]
+                row["concepts"] = sorted(concepts[concept] for concept in row["true_concepts"])
+            writer.write(pa.RecordBatch.from_pylist(numbered, schema=CHUNKS))
+    return concepts_of_term, list(concepts)
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    """The parts of a record that training reads, or None for a line that is none."""
+    try:
+        raw = json.loads(line)
+        idx, text, entities = raw["idx"], raw["text"], raw["entities"]
+        # DR.EHR's own files have no concepts: a term is then only itself.
+        nothing = [""] * len(entities)
+        concepts, provenance = raw.get("concepts") or nothing, raw.get("provenance") or nothing
+        true_concepts = raw.get("true_concepts") or []
+    except (ValueError, TypeError, KeyError):
+        return None
+    lists = (entities, concepts, provenance, true_concepts)
+    strings = all(isinstance(value, str) and value for value in (idx, text))
+    of_strings = all(isinstance(each, list) and all(isinstance(item, str) for item in each) for each in lists)
+    if not (strings and of_strings and 0 < len(entities) == len(concepts) == len(provenance)):
+        return None
+    named = zip(_LISTS, lists, strict=True)
+    return {"idx": idx, "text": text, **dict(named)}

@@ -1,0 +1,83 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from encoders.training.batches import make_batch, steps_per_epoch
+from encoders.training.settings import TrainingSettings
+from tests.encoders.conftest import TERMS
+
+CONCEPT_OF = {term: concept for concept, terms in TERMS.items() for term in terms}
+SETTINGS = TrainingSettings(batch_size=6, num_pos=3, seed=1)
+
+
+def batch_of(data, step=3, **change):
+    return make_batch(data, step, SETTINGS.model_copy(update=change))
+
+
+def dense(batch):
+    return batch.pairs.tile(slice(0, len(batch.rows)))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(step=st.integers(0, 50), seed=st.integers(0, 5), num_pos=st.integers(1, 6))
+def test_no_term_true_of_a_chunk_is_its_negative(training_data, records, step, seed, num_pos):
+    held = {}
+    for line in (records / "records.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        held[record["idx"]] = set(record["true_concepts"])
+    batch = batch_of(training_data, step, seed=seed, num_pos=num_pos)
+    positives, negatives = dense(batch)
+    for row, idx in enumerate(batch.idx):
+        for column, term in enumerate(batch.terms):
+            assert negatives[row, column] == (CONCEPT_OF[training_data.term(term)] not in held[idx])
+            assert not (positives[row, column] and negatives[row, column])
+    assert (positives.sum(1) == num_pos).all()
+    assert (positives.sum(0) > 0).all()
+
+
+def test_without_the_mask_every_term_not_drawn_for_a_chunk_is_its_negative(training_data):
+    positives, negatives = dense(batch_of(training_data, false_negative_mask=False))
+    np.testing.assert_array_equal(negatives, positives == 0)
+
+
+def test_the_published_loss_counts_the_copies_that_other_chunks_drew(training_data):
+    batch = batch_of(training_data, loss="multi_similarity_as_published", false_negative_mask=False)
+    positives, negatives = dense(batch)
+    np.testing.assert_array_equal(negatives, positives.sum(0) - positives)
+    assert ((positives > 0) & (negatives > 0)).any(), "a term that two chunks drew is a positive and a negative"
+
+
+def test_positives_weigh_what_their_provenance_weighs(training_data):
+    # The first name of a concept is matched, the others are synonyms.
+    batch = batch_of(training_data, provenance_weights={"synonym": 0.25})
+    plain, weighted = dense(batch_of(training_data))[0], dense(batch)[0]
+    is_synonym = np.array(
+        [training_data.term(term) not in {names[0] for names in TERMS.values()} for term in batch.terms]
+    )
+    np.testing.assert_array_equal(weighted, plain * np.where(is_synonym, 0.25, 1))
+    assert (is_synonym & (plain > 0)).any()
+
+
+def test_a_batch_is_a_function_of_seed_and_step(training_data):
+    first, again = batch_of(training_data), batch_of(training_data)
+    assert first.idx == again.idx
+    np.testing.assert_array_equal(dense(first)[0], dense(again)[0])
+    assert batch_of(training_data, seed=2).idx != first.idx
+    assert batch_of(training_data, step=4).idx != first.idx
+
+
+def test_an_epoch_holds_every_record_once_and_the_next_has_another_order(training_data):
+    def epoch(first):
+        return [idx for step in range(first, first + 4) for idx in batch_of(training_data, step).idx]
+
+    assert len(set(epoch(0))) == len(epoch(0)) == 24
+    assert sorted(epoch(0)) == sorted(epoch(4))
+    assert epoch(0) != epoch(4)
+
+
+def test_too_few_records_for_a_batch_are_refused():
+    with pytest.raises(ValueError, match="5 training records do not fill one batch of batch_size=6"):
+        steps_per_epoch(5, 6)

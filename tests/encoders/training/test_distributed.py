@@ -1,0 +1,84 @@
+"""Ray Train itself: two workers, checkpoints, runs that go on or may not."""
+
+import os
+import signal
+from functools import partial
+
+import pytest
+import torch
+
+from encoders.encoder import Encoder
+from encoders.training.checkpoints import trained
+from encoders.training.data import TrainingData
+from encoders.training.loop import Hooks, TrainingDivergedError, train
+from encoders.training.on_ray import RUN_NAME, TENSORBOARD, Inputs, train_on_ray
+from encoders.training.settings import DevSettings, TrainingSettings
+from encoders.workers import WorkerSettings
+
+SETTINGS = TrainingSettings(epochs=2, batch_size=6, num_pos=3, chunk_tokens=32, learning_rate=1e-3)
+
+
+def test_two_ray_workers_train_as_one_process_does_and_go_on_from_their_checkpoint(
+    local_ray, tiny_encoder, training_folder, tmp_path
+):
+    inputs = Inputs(str(tiny_encoder), training_folder)
+    first_epoch = SETTINGS.model_copy(update={"max_steps": 4})
+    train_on_ray(inputs, first_epoch, WorkerSettings(), tmp_path / "storage")
+    resumed, metrics = train_on_ray(inputs, SETTINGS, WorkerSettings(), tmp_path / "storage")
+    assert metrics["step"] == metrics["steps"] == 8
+    checkpoints = [path for path in (tmp_path / "storage" / RUN_NAME).glob("checkpoint_*") if path.is_dir()]
+    assert len(checkpoints) == 2
+    assert list((tmp_path / "storage" / TENSORBOARD).iterdir())
+
+    kept = []
+    hooks = Hooks(report=lambda metrics, folder: kept.append(folder.rename(tmp_path / f"at{metrics['step']}")))
+    data = TrainingData(training_folder)
+    train(Encoder.load(str(tiny_encoder)), data, first_epoch, hooks, tmp_path / "scratch")
+    train(Encoder.load(str(tiny_encoder)), data, SETTINGS, hooks, tmp_path / "scratch", resume=kept[-1])
+    alone = trained(str(tiny_encoder), kept[-1], SETTINGS)
+    for ours, theirs in zip(resumed.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_the_best_checkpoint_is_exported(local_ray, tiny_encoder, training_folder, tmp_path):
+    settings, scores = SETTINGS.model_copy(update={"dev": DevSettings(every_steps=2)}), [0.5, 0.9, 0.7, 0.6]
+    inputs = Inputs(str(tiny_encoder), training_folder, score=lambda encoder: {"dev": scores.pop(0)})
+    _, metrics = train_on_ray(inputs, settings, WorkerSettings(number=1), tmp_path / "storage")
+    assert (metrics["step"], metrics["dev"]) == (4, 0.9)
+
+
+def test_a_diverged_run_ends_without_being_tried_again(local_ray, tiny_encoder, training_folder, tmp_path):
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e30})
+    inputs = Inputs(str(tiny_encoder), training_folder)
+    with pytest.raises(TrainingDivergedError, match=r"training diverged in step \d: loss nan.*n\d\d_0"):
+        train_on_ray(inputs, settings, WorkerSettings(number=1), tmp_path / "storage")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_nothing_had_been(
+    local_ray, tiny_encoder, training_folder, tmp_path, number
+):
+    settings, workers = SETTINGS.model_copy(update={"dev": DevSettings(every_steps=1)}), WorkerSettings(number=number)
+    asked = tmp_path / "asked"
+
+    def score(encoder, kills):
+        with asked.open("a") as file:
+            file.write("x")
+        times = len(asked.read_text())
+        if kills and times == 3 * number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"dev": float(times)}
+
+    ends = []
+    for kills in (True, False):
+        asked.write_text("")
+        inputs = Inputs(str(tiny_encoder), training_folder, score=partial(score, kills=kills))
+        encoder, metrics = train_on_ray(inputs, settings, workers, tmp_path / f"storage-{kills}")
+        assert metrics["step"] == 8
+        assert (len(asked.read_text()) > 8 * number) == kills, "some steps were done again"
+        ends.append(encoder)
+    for killed, whole in zip(ends[0].parameters(), ends[1].parameters(), strict=True):
+        if number == 1:
+            assert torch.equal(killed, whole)
+        torch.testing.assert_close(killed, whole, rtol=1e-3, atol=1e-4)

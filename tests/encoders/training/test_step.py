@@ -1,0 +1,158 @@
+"""The gradient of a batch: however it is cut into parts, tiles and workers, it is the gradient of the whole."""
+
+import socket
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed
+import torch.multiprocessing
+
+from encoders.encoder import Encoder
+from encoders.losses import LOSSES
+from encoders.training import objective
+from encoders.training.batches import make_batch
+from encoders.training.data import TrainingData
+from encoders.training.model import prepare, spread
+from encoders.training.settings import DistillationSettings, TrainingSettings
+from encoders.training.step import GradientStep, Teacher
+from encoders.training.workers import Workers
+
+SETTINGS = TrainingSettings(batch_size=6, num_pos=3, part_tokens=100)
+
+
+def step(folder, data, settings, dropout=0.0, teacher=None):
+    """The loss of a batch and the gradient of every trained weight."""
+    encoder = Encoder.load(str(folder))
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
+    prepare(encoder, settings)
+    workers = Workers.here()
+    model = spread(encoder, settings, workers)
+    batch = make_batch(data, 1, settings)
+    loss = GradientStep(model, data, settings, workers, teacher)(batch, 1)
+    return loss, {name: full(weight.grad) for name, weight in encoder.named_parameters() if weight.grad is not None}
+
+
+def full(gradient):
+    return gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient
+
+
+def same(ours, theirs, **tolerance):
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
+    assert ours[1].keys() == theirs[1].keys()
+    assert any(gradient.abs().max() > 1e-3 for gradient in ours[1].values())
+    for name, gradient in ours[1].items():
+        torch.testing.assert_close(gradient, theirs[1][name], **(tolerance or {"rtol": 1e-4, "atol": 1e-6}))
+
+
+def taught(data):
+    generator = np.random.default_rng(0)
+    sizes = {"chunks": len(data), "terms": data.n_terms}
+    vectors = {name: generator.normal(size=(n, 8)) for name, n in sizes.items()}
+    return Teacher(**{name: of / np.linalg.norm(of, axis=1, keepdims=True) for name, of in vectors.items()})
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_gradient_cache_gives_the_gradient_of_the_whole_batch_with_dropout(tiny_encoder, training_data, loss):
+    settings = SETTINGS.model_copy(update={"loss": loss})
+    cached = settings.model_copy(update={"gradient_cache": True})
+    whole = step(tiny_encoder, training_data, settings, dropout=0.3)
+    same(step(tiny_encoder, training_data, cached, dropout=0.3), whole)
+    assert step(tiny_encoder, training_data, settings)[0] != whole[0], "dropout was on"
+
+
+def test_parts_do_not_change_the_gradient(tiny_encoder, training_data):
+    one = SETTINGS.model_copy(update={"part_tokens": 100_000})
+    same(step(tiny_encoder, training_data, SETTINGS), step(tiny_encoder, training_data, one))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_tiles_do_not_change_the_gradient(tiny_encoder, training_data, loss, monkeypatch):
+    settings = SETTINGS.model_copy(update={"loss": loss})
+    whole = step(tiny_encoder, training_data, settings)
+    monkeypatch.setattr(objective, "TILE", 1)
+    same(step(tiny_encoder, training_data, settings), whole)
+
+
+def test_the_published_loss_on_distinct_terms_is_that_on_every_copy(tiny_encoder, training_data):
+    """The reference repeats each chunk's list and encodes every copy, and what other chunks drew are negatives."""
+    settings = SETTINGS.model_copy(
+        update={"loss": "multi_similarity_as_published", "false_negative_mask": False, "num_pos": 8}
+    )
+    batch = make_batch(training_data, 1, settings)
+    counts = batch.pairs.tile(slice(0, 6))[0].astype(int)
+    assert counts.max() > 1, "some term is drawn several times"
+    encoder = Encoder.load(str(tiny_encoder))
+    prepare(encoder, settings)
+
+    def encode(tokens):
+        return encoder(*encoder.pad(tokens, [0] * len(tokens)))
+
+    chunks = encode([training_data.chunk_tokens(row) for row in batch.rows])
+    copies = [np.repeat(batch.terms, of_chunk) for of_chunk in counts]
+    terms = [encode([training_data.term_tokens(term) for term in each]) for each in copies]
+    pull = push = 0.0
+    for i, chunk in enumerate(chunks):
+        positive = terms[i] @ chunk
+        negative = torch.cat([terms[j] for j in range(6) if j != i]) @ chunk
+        kept_positive = positive * (positive - 0.1 < negative.max())
+        kept_negative = negative * (negative + 0.1 > positive.min())
+        pull = pull + torch.exp(-2 * (kept_positive - 0.5)).sum()
+        push = push + torch.exp(50 * (kept_negative - 0.5)).sum()
+    expected = (torch.log1p(pull) / 2 + torch.log1p(push) / 50) / 6
+    expected.backward()
+    gradients = {name: weight.grad for name, weight in encoder.named_parameters() if weight.grad is not None}
+    same(step(tiny_encoder, training_data, settings), (expected.item(), gradients), rtol=1e-3, atol=1e-5)
+
+
+def test_distillation_alone_pulls_towards_the_teacher(tiny_encoder, training_data):
+    weighed = [
+        step(tiny_encoder, training_data, SETTINGS.model_copy(update={"distillation": of}), teacher=teacher)[0]
+        for of, teacher in (
+            (None, None),
+            (DistillationSettings(teacher="x", weight=1.0), taught(training_data)),
+            (DistillationSettings(teacher="x", weight=3.0), taught(training_data)),
+        )
+    ]
+    assert weighed[1] > weighed[0]
+    assert weighed[2] - weighed[0] == pytest.approx(3 * (weighed[1] - weighed[0]), rel=1e-4)
+
+
+VARIANTS = {
+    "ddp": SETTINGS,
+    "published": SETTINGS.model_copy(update={"loss": "multi_similarity_as_published", "false_negative_mask": False}),
+    "cached": SETTINGS.model_copy(update={"gradient_cache": True}),
+    "fsdp": SETTINGS.model_copy(update={"sharding": "fsdp"}),
+    "fsdp cached": SETTINGS.model_copy(update={"sharding": "fsdp", "gradient_cache": True}),
+    "lora": SETTINGS.model_copy(update={"tuning": "lora"}),
+    "taught": SETTINGS.model_copy(update={"distillation": DistillationSettings(teacher="x")}),
+}
+
+
+def test_two_workers_have_the_gradient_of_one_on_the_whole_batch_with_dropout(tiny_encoder, training_folder, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = (port, tiny_encoder, training_folder, tmp_path)
+    torch.multiprocessing.spawn(both_workers, arguments, nprocs=2)
+    data = TrainingData(training_folder)
+    for name, settings in VARIANTS.items():
+        alone = settings.model_copy(update={"sharding": "ddp"})
+        whole = of_variant(tiny_encoder, data, alone)
+        for rank in range(2):
+            same(torch.load(tmp_path / f"{name}-{rank}.pt"), whole)
+
+
+def of_variant(tiny_encoder, data, settings):
+    torch.manual_seed(0)  # adapters begin at random
+    return step(tiny_encoder, data, settings, 0.1, taught(data) if settings.distillation else None)
+
+
+def both_workers(rank, port, tiny_encoder, training_folder, output):
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    data = TrainingData(training_folder)
+    for name, settings in VARIANTS.items():
+        torch.save(of_variant(tiny_encoder, data, settings), output / f"{name}-{rank}.pt")
+    torch.distributed.destroy_process_group()

@@ -1,0 +1,174 @@
+import contextlib
+import json
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from encoders.encoder import Encoder
+from encoders.training.checkpoints import trained
+from encoders.training.data import IDS
+from encoders.training.hard_negatives import Source
+from encoders.training.loop import Hooks, TrainingDivergedError, train
+from encoders.training.schedule import learning_rate_factor
+from encoders.training.settings import DevSettings, HardNegativeSettings, TrainingSettings
+
+SETTINGS = TrainingSettings(
+    epochs=2, batch_size=6, num_pos=3, chunk_tokens=32, checkpoint_steps=3, learning_rate=1e-3, seed=4
+)
+
+
+def with_(**change):
+    return SETTINGS.model_copy(update=change)
+
+
+def weights(encoder):
+    return torch.cat([value.flatten() for value in encoder.state_dict().values()])
+
+
+class Run:
+    """One training run: the encoder, the metrics of every step, the checkpoints by step."""
+
+    def __init__(self, folder, data, tmp_path, settings=SETTINGS, resume=None, stop_at=None, **hooks):
+        self.encoder = Encoder.load(str(folder))
+        self.steps, self.checkpoints = [], {}
+        tmp_path.mkdir(exist_ok=True)
+
+        def report(metrics, checkpoint):
+            self.checkpoints[metrics["step"]] = checkpoint.rename(tmp_path / f"step{metrics['step']:.0f}")
+            if metrics["step"] == stop_at:
+                raise KeyboardInterrupt
+
+        told = Hooks(report=report, progress=self.steps.append, **hooks)
+        with contextlib.suppress(KeyboardInterrupt):
+            train(self.encoder, data, settings, told, tmp_path / "scratch", resume)
+        self.losses = [metrics["loss"] for metrics in self.steps]
+
+
+def test_training_lowers_the_loss(tiny_encoder, training_data, tmp_path):
+    losses = Run(tiny_encoder, training_data, tmp_path, with_(epochs=10)).losses
+    assert len(losses) == 40
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_checkpoints_come_after_every_epoch_and_every_set_number_of_steps(tiny_encoder, training_data, tmp_path):
+    assert sorted(Run(tiny_encoder, training_data, tmp_path).checkpoints) == [3, 4, 6, 8]
+
+
+def test_a_budget_ends_the_run_within_an_epoch(tiny_encoder, training_data, tmp_path):
+    run = Run(tiny_encoder, training_data, tmp_path, with_(max_steps=2))
+    assert len(run.losses) == 2
+    assert list(run.checkpoints) == [2]
+
+
+HARD = HardNegativeSettings(sources=["encoder", "siblings"], depth=3, refresh_steps=2)
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"tuning": "lora"}, {"hard_negatives": HARD}, {"gradient_cache": True}], ids=str
+)
+def test_a_resumed_run_ends_bitwise_like_an_uninterrupted_one(tiny_encoder, training_data, tmp_path, change):
+    settings, n = with_(**change), training_data.n_terms
+    near = Source("terms", pa.array([[(term + 1) % n] for term in range(n)], type=IDS))
+    hooks = {"sources": [near]} if "hard_negatives" in change else {}
+    torch.manual_seed(0)
+    whole = Run(tiny_encoder, training_data, tmp_path / "a", settings, **hooks)
+    torch.manual_seed(0)
+    stopped = Run(tiny_encoder, training_data, tmp_path / "b", settings, stop_at=3, **hooks)
+    resumed = Run(tiny_encoder, training_data, tmp_path / "c", settings, stopped.checkpoints[3], **hooks)
+    assert stopped.losses + resumed.losses == whole.losses
+    assert torch.equal(weights(resumed.encoder), weights(whole.encoder))
+    assert resumed.checkpoints.keys() == {4, 6, 8}
+
+
+def test_an_export_has_the_trained_weights(tiny_encoder, training_data, tmp_path):
+    run = Run(tiny_encoder, training_data, tmp_path)
+    exported = trained(str(tiny_encoder), run.checkpoints[8], SETTINGS)
+    assert torch.equal(weights(exported), weights(run.encoder))
+
+
+def test_the_exported_weights_keep_a_share_of_the_base(tiny_encoder, training_data, tmp_path):
+    run = Run(tiny_encoder, training_data, tmp_path)
+    mixed = trained(str(tiny_encoder), run.checkpoints[8], with_(base_weight=0.25))
+    base = Encoder.load(str(tiny_encoder))
+    torch.testing.assert_close(weights(mixed), 0.75 * weights(run.encoder) + 0.25 * weights(base))
+
+
+def test_merged_adapters_give_the_vectors_of_unmerged_ones(tiny_encoder, training_data, tmp_path):
+    run = Run(tiny_encoder, training_data, tmp_path, with_(tuning="lora"))
+    merged = trained(str(tiny_encoder), run.checkpoints[8], with_(tuning="lora"))
+    texts = ["heart failure", "pt on lasix for chf"]
+    ours = merged.encode_queries(texts)
+    np.testing.assert_allclose(ours, run.encoder.encode_queries(texts), atol=1e-6)
+    assert np.abs(ours - Encoder.load(str(tiny_encoder)).encode_queries(texts)).max() > 1e-3
+    merged.save(tmp_path)
+    np.testing.assert_allclose(Encoder.load(str(tmp_path)).encode_queries(texts), ours, atol=1e-6)
+
+
+def test_adapters_that_fit_no_layer_are_refused(tiny_encoder, training_data, tmp_path):
+    lora = SETTINGS.lora.model_copy(update={"targets": ["wqkv"]})
+    with pytest.raises(ValueError, match=r"lora\.targets: none of wqkv is one of .*query.*value"):
+        Run(tiny_encoder, training_data, tmp_path, with_(tuning="lora", lora=lora))
+
+
+def test_training_stops_after_as_many_scores_without_a_better_one(tiny_encoder, training_data, tmp_path):
+    scores = iter([0.5, 0.6, 0.55, 0.6, 0.9])
+    settings = with_(epochs=5, checkpoint_steps=None, dev=DevSettings(every_steps=2, patience=2))
+    run = Run(tiny_encoder, training_data, tmp_path, settings, score=lambda encoder: {"dev": next(scores)})
+    assert [metrics["dev"] for metrics in run.steps if "dev" in metrics and metrics["dev"] > 0] == [0.5, 0.6, 0.55, 0.6]
+    assert len(run.steps) == 8
+    assert set(run.checkpoints) == {2, 4, 6, 8}
+
+
+def test_what_was_scored_before_an_interruption_counts_after_it(tiny_encoder, training_data, tmp_path):
+    settings = with_(checkpoint_steps=None, dev=DevSettings(every_steps=1, patience=2))
+    scores = iter([0.5, 0.4])
+    first = Run(
+        tiny_encoder, training_data, tmp_path / "a", settings, stop_at=2, score=lambda encoder: {"dev": next(scores)}
+    )
+    resumed = Run(
+        tiny_encoder, training_data, tmp_path / "b", settings, first.checkpoints[2], score=lambda encoder: {"dev": 0.1}
+    )
+    assert len(resumed.steps) == 1, "the second score in a row without a better one"
+
+
+def test_a_notice_that_the_machine_goes_away_brings_one_checkpoint_at_once(tiny_encoder, training_data, tmp_path):
+    notices = iter([False, True, True, True, True, True, True, True])
+    settings = with_(checkpoint_steps=None)
+    run = Run(tiny_encoder, training_data, tmp_path, settings, is_preempted=lambda: next(notices))
+    assert sorted(run.checkpoints) == [2, 4, 8]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_naming_the_chunks(tiny_encoder, training_data, tmp_path):
+    with pytest.raises(TrainingDivergedError, match=r"step 3: loss nan.*in the chunks n\d\d_0, n\d\d_0.*learning_rate"):
+        run_with_damage(tiny_encoder, training_data, tmp_path)
+    kept = json.loads((tmp_path / "step2" / "loop.json").read_text())
+    assert kept["step"] == 2
+
+
+def run_with_damage(tiny_encoder, training_data, tmp_path):
+    """From the third step on a weight is no number."""
+    encoder = Encoder.load(str(tiny_encoder))
+
+    def report(metrics, checkpoint):
+        checkpoint.rename(tmp_path / f"step{metrics['step']:.0f}")
+        next(encoder.parameters()).data.fill_(torch.nan)
+
+    train(encoder, training_data, with_(checkpoint_steps=2), Hooks(report=report), tmp_path / "scratch")
+
+
+def test_a_gradient_that_grows_out_of_all_proportion_stops_the_run(tiny_encoder, training_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("encoders.training.loop.REMEMBERED", 3)
+    monkeypatch.setattr("encoders.training.loop.DIVERGED", 1e-3)
+    with pytest.raises(TrainingDivergedError, match=r"diverged in step 4: .*gradient norm"):
+        Run(tiny_encoder, training_data, tmp_path)
+
+
+def test_the_learning_rate_rises_then_falls_to_almost_nothing():
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
+    assert factors[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert factors[9] == max(factors) == 1.0
+    assert all(after < before for before, after in pairwise(factors[10:]))
+    assert 0 < factors[-1] < 0.02
