@@ -7,8 +7,9 @@ import transformers
 from pydantic import BaseModel, Field
 from tokenizers.processors import Sequence, TemplateProcessing
 
+from encoders import nv_embed
 from encoders.pooling import PoolingName
-from encoders.spec import EncoderSpec, read_json, read_spec, resolve, write_spec
+from encoders.spec import LATENT_FOLDER, EncoderSpec, read_json, read_spec, resolve, write_spec
 
 
 class BaseChanges(BaseModel):
@@ -27,31 +28,43 @@ class BaseChanges(BaseModel):
 
 
 def prepare_base(name: str, changes: BaseChanges, folder: Path) -> None:
-    """Write the changed encoder into `folder`, its weights as links to those of `name`.
+    """Write the changed encoder into `folder`, its weights as links to those of `name`, NV-Embed's rewritten.
 
     Raises ValueError naming what is missing: a raw language model needs a pooling and lengths.
     """
     source = resolve(name)
     folder.mkdir()
-    for weights in source.glob("*.safetensors*"):
-        (folder / weights.name).symlink_to(weights.resolve())
     transformer: dict[str, Any] = read_json(source / "config.json")
+    own: dict[str, Any] | None = None
+    append_eos = changes.append_eos
+    if transformer["model_type"] == nv_embed.MODEL_TYPE:
+        transformer, own = nv_embed.convert(source, transformer, folder)
+        append_eos = True
+    else:
+        for weights in [*source.glob("*.safetensors*"), *source.glob(f"{LATENT_FOLDER}/*.safetensors")]:
+            link = folder / weights.relative_to(source)
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(weights.resolve())
     if changes.attention:
         transformer["is_causal"] = changes.attention == "causal"
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-    if changes.append_eos:
+    if append_eos:
         _append_eos(tokenizer)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.save_pretrained(folder)
     transformers.AutoConfig.for_model(**transformer).save_pretrained(folder)
-    write_spec(folder, _changed_spec(source, transformer, changes))
+    write_spec(folder, _changed_spec(source, transformer, own, changes))
 
 
-def _changed_spec(source: Path, transformer: dict[str, Any], changes: BaseChanges) -> EncoderSpec:
+def _changed_spec(
+    source: Path, transformer: dict[str, Any], own: dict[str, Any] | None, changes: BaseChanges
+) -> EncoderSpec:
     wanted = changes.model_dump(exclude={"attention", "append_eos"}, exclude_none=True)
-    if (source / "modules.json").exists():
-        return EncoderSpec.model_validate({**read_spec(source).model_dump(), **wanted})
+    if own is None and (source / "modules.json").exists():
+        own = read_spec(source).model_dump()
+    if own is not None:
+        return EncoderSpec.model_validate({**own, **wanted})
     missing = {"pooling", "max_query_tokens", "max_passage_tokens"} - wanted.keys()
     if missing:
         raise ValueError(f"{source}: a language model, no encoder yet; give base_changes.{min(missing)}")

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from safetensors.torch import load_model, save_model
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from encoders.latent_attention import LatentAttention
 from encoders.pooling import POOLINGS
-from encoders.spec import EncoderSpec, fingerprint, read_spec, resolve, write_spec
+from encoders.spec import LATENT_FOLDER, EncoderSpec, fingerprint, read_spec, resolve, write_spec
 
 ENCODE_BATCH = 32
+WEIGHTS = "model.safetensors"
 Progress = Callable[[int, int], None]
 
 
@@ -26,6 +29,8 @@ class Encoder(torch.nn.Module):
         super().__init__()
         self.transformer = transformer
         self.tokenizer = tokenizer
+        size = spec.latent_attention
+        self.latent_attention = LatentAttention(spec.dimension, **size.model_dump()) if size else torch.nn.Identity()
         self.pooling = POOLINGS[spec.pooling]()
         self.spec = spec
         self.fingerprint = fingerprint
@@ -41,18 +46,24 @@ class Encoder(torch.nn.Module):
         transformers.utils.logging.disable_progress_bar()
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         transformer = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
-        return cls(transformer, tokenizer, spec, fingerprint(folder, spec)).eval()
+        encoder = cls(transformer, tokenizer, spec, fingerprint(folder, spec))
+        if spec.latent_attention:
+            load_model(encoder.latent_attention, folder / LATENT_FOLDER / WEIGHTS)
+        return encoder.float().eval()
 
     def save(self, folder: Path) -> None:
         """Write the encoder as plain sentence-transformers and this project both load it."""
         self.transformer.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        if self.spec.latent_attention:
+            (folder / LATENT_FOLDER).mkdir(exist_ok=True)
+            save_model(self.latent_attention, str(folder / LATENT_FOLDER / WEIGHTS))
         self.fingerprint = write_spec(folder, self.spec)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, pooled_mask: torch.Tensor) -> torch.Tensor:
         """Vectors (n, dimension) of padded token ids (n, t), their mask (n, t) and that of the pooled ones (n, t)."""
         hidden = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        pooled = self.pooling(hidden, pooled_mask)
+        pooled = self.pooling(self.latent_attention(hidden), pooled_mask)
         return F.normalize(pooled, dim=-1) if self.spec.normalised else pooled
 
     def tokenize(self, texts: Sequence[str], kind: str, max_tokens: int | None = None) -> list[list[int]]:

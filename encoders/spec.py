@@ -6,6 +6,7 @@ from `sentence_bert_config.json`, prefixes from the prompts in `config_sentence_
 
 import hashlib
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ BUNDLED, HUB = "bundled", "hub:"
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
 
 
+LATENT_FOLDER = "1_LatentAttention"
+
+
+class LatentAttentionSize(BaseModel):
+    """Of the layer in `encoders.latent_attention`; NV-Embed's where nothing else is said."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latents: int = 512
+    heads: int = 8
+    head_dimension: int = 4096
+
+
 class EncoderSpec(BaseModel):
     """How text becomes a vector. Training, export and serving all read it from here, so they cannot differ."""
 
@@ -25,6 +39,8 @@ class EncoderSpec(BaseModel):
 
     pooling: PoolingName
     query_prefix: str = ""
+    latent_attention: LatentAttentionSize | None = None
+    """A layer between the transformer and the pooling."""
     pools_prefixes: bool = True
     """False leaves them, which are instructions then, out of the pooling."""
     passage_prefix: str = ""
@@ -71,8 +87,10 @@ def read_spec(folder: Path) -> EncoderSpec:
             raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     pooling = read_json(folder / "1_Pooling" / "config.json")
     config = read_json(folder / "config.json")
-    length = read_json(folder / "sentence_bert_config.json").get("max_seq_length") or config["max_position_embeddings"]
-    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts", {})
+    own = [folder / name for name in ("sentence_bert_config.json", "config_sentence_transformers.json")]
+    lengths, settings = (read_json(path) if path.exists() else {} for path in own)
+    length = lengths.get("max_seq_length") or config["max_position_embeddings"]
+    prompts = settings.get("prompts", {})
     return EncoderSpec(
         pooling=_pooling_name(pooling, folder),
         query_prefix=prompts.get("query", ""),
@@ -86,8 +104,10 @@ def read_spec(folder: Path) -> EncoderSpec:
 
 def fingerprint(folder: Path, spec: EncoderSpec) -> str:
     """16 hex digits of SHA-256 over weights, tokenizer and spec; the number format is not part of it."""
-    digest = hashlib.sha256(spec.model_dump_json().encode())
-    for path in [*sorted(folder.glob("*.safetensors")), folder / "tokenizer.json"]:
+    # What stands at its default is left out, so that a field to come changes no fingerprint.
+    digest = hashlib.sha256(spec.model_dump_json(exclude_defaults=True).encode())
+    weights = [*folder.glob("*.safetensors"), *folder.glob(f"{LATENT_FOLDER}/*.safetensors")]
+    for path in [*sorted(weights), folder / "tokenizer.json"]:
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
@@ -96,11 +116,13 @@ def fingerprint(folder: Path, spec: EncoderSpec) -> str:
 def write_spec(folder: Path, spec: EncoderSpec) -> str:
     """Write `encoder_spec.json` and sentence-transformers' own files beside saved weights; the fingerprint."""
     print_ = fingerprint(folder, spec)
-    paths = {"Transformer": "", "Pooling": "1_Pooling", **({"Normalize": "2_Normalize"} if spec.normalised else {})}
-    modules = [
-        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for i, (kind, path) in enumerate(paths.items())
-    ]
+    types = {"": "Transformer", "1_Pooling": "Pooling", **({"2_Normalize": "Normalize"} if spec.normalised else {})}
+    types = {path: f"sentence_transformers.models.{kind}" for path, kind in types.items()}
+    if spec.latent_attention:
+        transformer, *rest = types.items()
+        types = dict([transformer, (LATENT_FOLDER, "latent_attention_module.LatentAttentionModule"), *rest])
+        _write_latent_attention(folder, spec, spec.latent_attention)
+    modules = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(types.items())]
     pooling = {f"pooling_mode_{leaf.st_flag}": name == spec.pooling for name, leaf in POOLINGS.items()}
     prompts = {"query": spec.query_prefix, "document": spec.passage_prefix}
     (folder / "1_Pooling").mkdir(exist_ok=True)
@@ -118,6 +140,14 @@ def write_spec(folder: Path, spec: EncoderSpec) -> str:
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
     return print_
+
+
+def _write_latent_attention(folder: Path, spec: EncoderSpec, size: LatentAttentionSize) -> None:
+    """What sentence-transformers needs beside the layer's weights: its sizes, and the code itself."""
+    sizes = {"dimension": spec.dimension, **size.model_dump()}
+    (folder / LATENT_FOLDER / "config.json").write_text(json.dumps(sizes, indent=2) + "\n")
+    for name in ("latent_attention.py", "latent_attention_module.py"):
+        (folder / name).write_text((files(__package__) / name).read_text("utf-8"))
 
 
 def _pooling_name(config: dict[str, Any], folder: Path) -> PoolingName:

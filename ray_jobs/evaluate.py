@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import model_validator
 
 from datagen.graph.artefact import BuiltGraph, normalise
+from encoders.corpus_encoding import encode_on
 from encoders.kept_vectors import KeptVectors
 from encoders.workers import WorkerSettings
 from evaluation.benchmark import Benchmark
@@ -75,7 +76,7 @@ def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) 
 
 def _bench_of(settings: EvaluateJobSettings, graph: Path | None) -> Callable[[Benchmark], Bench]:
     count = Progress()
-    vectors = KeptVectors(settings.vectors.path, settings.workers, count)
+    vectors = KeptVectors(settings.vectors.path, encode_on(settings.workers, count))
     synonyms = _synonyms(graph) if graph else None
     digest = file_fingerprint(graph) if graph else ""
 

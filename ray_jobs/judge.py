@@ -20,6 +20,7 @@ from datagen.generation.rounds import WriteCalls
 from datagen.generation.settings import AskSettings
 from datagen.report import SAMPLES, write_answers_report
 from datagen.tasks import load_task
+from encoders.corpus_encoding import encode_on
 from encoders.kept_vectors import KeptVectors
 from encoders.workers import WorkerSettings
 from evaluation.benchmark import Benchmark, benchmark_of
@@ -116,7 +117,7 @@ def _build(settings: JudgeSettings, answers: Path, folder: Path) -> dict[str, in
 
 def _pairs(benchmark: Benchmark, settings: JudgeSettings) -> Iterator[tuple[str, str, str, str]]:
     count = Progress()
-    vectors = KeptVectors(settings.vectors.path, settings.workers, count)
+    vectors = KeptVectors(settings.vectors.path, encode_on(settings.workers, count))
     bench = Bench(benchmark, lambda line: print(f"  {line}", flush=True), count, vectors)
     for query, chunk in pool(bench, settings.pool, settings.depth):
         yield (

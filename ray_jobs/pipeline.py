@@ -140,6 +140,7 @@ def run(settings: PipelineSettings) -> None:
                 records=Folder(path=records),
                 training=training,
                 workers=settings.workers,
+                built_graph=Folder(path=folders.graph),
                 output=Folder(path=output),
             )
         )

@@ -1,5 +1,6 @@
 """Train an encoder on training records with Ray Train; interrupted, it goes on from its last checkpoint."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,16 @@ from pathlib import Path
 from pydantic import BaseModel, model_validator
 
 from datagen.graph.artefact import BuiltGraph
+from datagen.graph.licences import licence_notes
 from encoders.base import BaseChanges, prepare_base
+from encoders.corpus_encoding import encode_on
+from encoders.encoder import Encoder
 from encoders.kept_vectors import KeptVectors
+from encoders.model_card import write_model_card
 from encoders.spec import BUNDLED
 from encoders.training.batches import steps_per_epoch
 from encoders.training.data import TrainingData
+from encoders.training.loop import Metrics
 from encoders.training.on_ray import TENSORBOARD, Inputs, train_on_ray
 from encoders.training.settings import TrainingSettings
 from encoders.training.tokenising import tokenise
@@ -19,8 +25,11 @@ from encoders.workers import WorkerSettings
 from evaluation.benchmarks import BenchmarkSettings
 from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.progress import Progress
+from ray_jobs.records import MERGE_REPORT
 from ray_jobs.steps import Step, run_step
 from ray_jobs.training_inputs import DevScore, hard_negative_sources, write_teacher
+
+DEV_TITLES = {"dev": "dev benchmark, NDCG@10", "dev_mrr": "dev benchmark, MRR"}
 
 
 class TrainEncoderSettings(BaseModel):
@@ -65,7 +74,7 @@ def run(settings: TrainEncoderSettings) -> None:
         steps_per_epoch(len(data), training.batch_size)
         teacher = None
         if teaching:
-            vectors = KeptVectors(settings.vectors.path, settings.workers, Progress())
+            vectors = KeptVectors(settings.vectors.path, encode_on(settings.workers, Progress()))
             teacher = write_teacher(teaching.teacher, data, vectors, step.scratch / "teacher")
         inputs = Inputs(
             base,
@@ -76,6 +85,7 @@ def run(settings: TrainEncoderSettings) -> None:
         )
         encoder, metrics = train_on_ray(inputs, training, settings.workers, step.scratch)
         encoder.save(step.folder)
+        _write_card(step.folder, encoder, data, metrics, settings)
         shutil.copytree(step.scratch / TENSORBOARD, step.folder / TENSORBOARD)
         return {name: metrics[name] for name in ("step", "loss", "dev") if name in metrics}
 
@@ -87,6 +97,24 @@ def run(settings: TrainEncoderSettings) -> None:
         {"training": training, "base_changes": settings.base_changes or {}},
         {**inputs, **{name: each for name, each in named.items() if each}},
         train,
+    )
+
+
+def _write_card(
+    folder: Path, encoder: Encoder, data: TrainingData, metrics: Metrics, settings: TrainEncoderSettings
+) -> None:
+    licences = ["Knowledge graphs, notes and the base have licences; they bind what is made from them."]
+    merged = settings.built_graph.path / MERGE_REPORT if settings.built_graph else None
+    if merged and merged.exists():
+        licences += licence_notes(source["format"] for source in json.loads(merged.read_text())["sources"])
+    write_model_card(
+        folder,
+        encoder,
+        settings.base,
+        {"chunks": len(data), "distinct terms": data.n_terms, "steps": int(metrics["step"])},
+        {title: metrics[name] for name, title in DEV_TITLES.items() if name in metrics},
+        settings.model_dump(mode="json", include={"base_changes", "training"}, exclude_defaults=True),
+        licences,
     )
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from encoders.corpus_encoding import PassageEncoder
+from encoders.kept_vectors import TextEncoder
 from evaluation.benchmark import Benchmark
 from evaluation.ranking import Hits, hits_by_score
 
@@ -21,7 +21,7 @@ class Bench:
     progress: Callable[[str], None]
     count: Callable[[str, int, int], None]
     """Told of what takes long: a name, how many are newly done, how many there are."""
-    encode: Callable[[str, Callable[[], PassageEncoder], str, Sequence[str]], np.ndarray]
+    encode: Callable[[str, Callable[[], TextEncoder], str, Sequence[str]], np.ndarray]
     """Passage vectors, float32 (texts, dimension), by an encoder's name, what loads it, its fingerprint and texts."""
     synonyms: Callable[[str], Sequence[str]] | None = None
     """Other names of what a text names, for retrievers that expand queries."""

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from encoders.corpus_encoding import PassageEncoder
 from encoders.encoder import Encoder
+from encoders.kept_vectors import TextEncoder
 from encoders.plain import PlainEncoder
 from encoders.spec import BUNDLED
 from evaluation.retrievers.base import Bench, Scorer
@@ -18,7 +18,7 @@ class Dense(Scorer):
     """One of this project's encoders, or a folder in the layout of sentence-transformers that it can read."""
 
     form = "dense:<encoder folder or bundled>"
-    load: ClassVar[Callable[[str], PassageEncoder]] = Encoder.load
+    load: ClassVar[Callable[[str], TextEncoder]] = Encoder.load
 
     def __init__(self, bench: Bench, argument: str) -> None:
         super().__init__(bench, argument)
@@ -37,7 +37,7 @@ class SentenceTransformers(Dense):
     """Any model of that library, queries and passages with the prompts that the model names for them."""
 
     form = "sentence-transformers:<folder or hub name>"
-    load: ClassVar[Callable[[str], PassageEncoder]] = PlainEncoder.load
+    load: ClassVar[Callable[[str], TextEncoder]] = PlainEncoder.load
 
 
 def _for_workers(name: str) -> str:

@@ -3,6 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from encoders.corpus_encoding import encode_on
 from encoders.encoder import Encoder
 from encoders.kept_vectors import KeptVectors
 from encoders.plain import PlainEncoder
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 def test_vectors_are_those_of_the_encoder_and_are_kept(tmp_path):
     counted = []
-    vectors = KeptVectors(tmp_path / "vectors", WorkerSettings(number=1), lambda *line: counted.append(line))
+    vectors = KeptVectors(tmp_path / "vectors", encode_on(WorkerSettings(number=1), lambda *line: counted.append(line)))
     texts = ["AKI after contrast", "warfarin for a DVT", "no chest pain", "type 2 diabetes"]
     ours, plain = partial(Encoder.load, "bundled"), partial(PlainEncoder.load, str(resolve("bundled")))
     first = vectors("bundled", ours, "ours", texts)

@@ -128,6 +128,7 @@ def test_a_misbehaving_endpoint_loses_no_row_and_quotes_no_note(prepare, generat
     assert records(output).keys() == {f"n{bed}_0" for bed in range(20)}
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_and_ends_with_every_row(prepare, generate, model, tmp_path):
     notes = 150
     model.seconds = 0.25

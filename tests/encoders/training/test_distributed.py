@@ -18,12 +18,14 @@ from encoders.workers import WorkerSettings
 SETTINGS = TrainingSettings(epochs=2, batch_size=6, num_pos=3, chunk_tokens=32, learning_rate=1e-3)
 
 
-def test_two_ray_workers_train_as_one_process_does_and_go_on_from_their_checkpoint(
+def test_two_ray_workers_train_as_one_process_does_and_go_on_from_their_last_checkpoint(
     local_ray, tiny_encoder, training_folder, tmp_path
 ):
     inputs = Inputs(str(tiny_encoder), training_folder)
-    first_epoch = SETTINGS.model_copy(update={"max_steps": 4})
-    train_on_ray(inputs, first_epoch, WorkerSettings(), tmp_path / "storage")
+    first_epoch, scores = SETTINGS.model_copy(update={"max_steps": 4, "dev": DevSettings(every_steps=2)}), [0.9, 0.5]
+    scored = inputs._replace(score=lambda encoder: {"dev": scores.pop(0)})
+    _, best = train_on_ray(scored, first_epoch, WorkerSettings(), tmp_path / "storage")
+    assert (best["step"], best["dev"]) == (2, 0.9), "the best checkpoint is exported"
     resumed, metrics = train_on_ray(inputs, SETTINGS, WorkerSettings(), tmp_path / "storage")
     assert metrics["step"] == metrics["steps"] == 8
     checkpoints = [path for path in (tmp_path / "storage" / RUN_NAME).glob("checkpoint_*") if path.is_dir()]
@@ -38,13 +40,6 @@ def test_two_ray_workers_train_as_one_process_does_and_go_on_from_their_checkpoi
     alone = trained(str(tiny_encoder), kept[-1], SETTINGS)
     for ours, theirs in zip(resumed.parameters(), alone.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
-
-
-def test_the_best_checkpoint_is_exported(local_ray, tiny_encoder, training_folder, tmp_path):
-    settings, scores = SETTINGS.model_copy(update={"dev": DevSettings(every_steps=2)}), [0.5, 0.9, 0.7, 0.6]
-    inputs = Inputs(str(tiny_encoder), training_folder, score=lambda encoder: {"dev": scores.pop(0)})
-    _, metrics = train_on_ray(inputs, settings, WorkerSettings(number=1), tmp_path / "storage")
-    assert (metrics["step"], metrics["dev"]) == (4, 0.9)
 
 
 def test_a_diverged_run_ends_without_being_tried_again(local_ray, tiny_encoder, training_folder, tmp_path):

@@ -1,0 +1,205 @@
+"""What training brings on text that nobody here wrote: an ablation at one budget of steps, with intervals.
+
+    python -m benchmarks.retrieval_gain --stage1 <records> --stage2 <records> --work <folder> [--steps 300]
+        [--rows "stage 1" ...] [--seeds 0 1 2] [--set training.learning_rate=1e-4 ...]
+
+Trains the rows as plain processes with the settings of recipes/open_stage1.yaml and open_stage2.yaml, evaluates each on
+the open benchmarks against the base encoder, BM25 and the hybrid with the base, and prints a table. What stands in
+the work folder is not done again: an interrupted run goes on with the next row. The last line is JSON.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from benchmarks.open_data import DATA
+from encoders.encoder import Encoder
+from encoders.kept_vectors import KeptVectors, encode_here
+from encoders.spec import BUNDLED
+from encoders.training.checkpoints import trained
+from encoders.training.data import TrainingData
+from encoders.training.loop import Hooks, train
+from encoders.training.settings import TrainingSettings
+from encoders.training.step import Teacher
+from encoders.training.tables import stage_records, write_tables
+from evaluation.benchmark import Benchmark
+from evaluation.benchmarks import BenchmarkSettings
+from evaluation.evaluate import EvaluateSettings, OutputSettings, evaluate
+from evaluation.retrievers import Bench
+
+BENCHMARKS = ("bench-dev", "bench-dev-drugs")
+MATCHED = ("match", "abbreviation")
+STAGE2_SHARE = 0.2
+FEWEST = 100
+"""Queries of a type that is looked at for what was forgotten."""
+
+
+class Phase(NamedTuple):
+    """Some steps on one set of records."""
+
+    records: str
+    share: float = 1.0
+    """Of the budget of steps."""
+    changes: dict[str, Any] = {}  # noqa: RUF012
+
+
+PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False, "distillation": None}
+ROWS: dict[str, list[Phase]] = {
+    "stage 1": [Phase("stage1")],
+    "without expansion": [Phase("matched")],
+    "without the mask": [Phase("stage1", changes={"false_negative_mask": False})],
+    "without the teacher": [Phase("stage1", changes={"distillation": None})],
+    "published loss": [Phase("stage1", changes={**PUBLISHED, "base_weight": 0.0})],
+    "stage 1 + 2": [Phase("stage1", 1 - STAGE2_SHARE), Phase("stage2", STAGE2_SHARE)],
+}
+
+
+def tokenised(records: Path, name: str, work: Path, settings: TrainingSettings) -> TrainingData:
+    """The records' tables; `matched` leaves out what the graph added."""
+    folder = work / f"data-{name}"
+    if not folder.exists():
+        aside = folder.with_suffix(".unfinished")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        lines = [line for file in sorted(records.glob("*.jsonl")) for line in file.open(encoding="utf-8")]
+        if name == "matched":
+            lines = [kept for line in lines if (kept := _matched_only(line))]
+        rows = stage_records(lines, [str(records)] * len(lines), BUNDLED, settings.chunk_tokens)
+        write_tables(rows, BUNDLED, settings.term_tokens, aside)
+        aside.rename(folder)
+    return TrainingData(folder)
+
+
+def _matched_only(line: str) -> str:
+    record = json.loads(line)
+    kept = [place for place, how in enumerate(record["provenance"]) if how in MATCHED]
+    for name in ("entities", "concepts", "provenance", "assertion"):
+        record[name] = [record[name][place] for place in kept]
+    return json.dumps(record) if kept else ""
+
+
+def train_row(
+    phases: Sequence[Phase], seed: int, arguments: argparse.Namespace, folder: Path, kept: KeptVectors
+) -> None:
+    """Write the row's encoder into `folder`."""
+    base = BUNDLED
+    for number, phase in enumerate(phases, 1):
+        stage = "stage2" if phase.records == "stage2" else "stage1"
+        recipe = yaml.safe_load(Path(f"recipes/open_{stage}.yaml").read_text())["training"]
+        steps = round(phase.share * arguments.steps)
+        changes = {**phase.changes, **dict(arguments.set), "max_steps": steps, "seed": seed, "checkpoint_steps": None}
+        settings = TrainingSettings.model_validate({**recipe, **changes})
+        data = tokenised(getattr(arguments, stage), phase.records, arguments.work, settings)
+        teacher = None
+        if settings.distillation:
+            load = partial(Encoder.load, settings.distillation.teacher)
+            named = settings.distillation.teacher, load, load().fingerprint
+            teacher = Teacher(kept(*named, data.chunk_texts(np.arange(len(data)))), kept(*named, data.terms(), "query"))
+        scratch = folder.with_name(f"{folder.name}.scratch")
+        hooks = Hooks(report=lambda *_: None, progress=_say, teacher=teacher)
+        train(Encoder.load(base), data, settings, hooks, scratch)
+        output = folder if number == len(phases) else folder.with_name(f"{folder.name}.phase{number}")
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir(parents=True)
+        trained(base, scratch, settings).save(output)
+        shutil.rmtree(scratch)
+        base = str(output)
+
+
+def _say(metrics: dict[str, float]) -> None:
+    if metrics["step"] % 25 == 0:
+        seconds = f"{metrics['chunks_per_second']:.1f} chunks/s, ETA {metrics['eta_seconds']:.0f} s"
+        print(f"  step {metrics['step']}/{metrics['steps']}, loss {metrics['loss']:.4f}, {seconds}", flush=True)
+
+
+def evaluated(encoder: Path, data: Path, folder: Path, kept: KeptVectors) -> dict[str, Any]:
+    """The metrics of each benchmark, by its name."""
+    found = {}
+    retrievers = ["dense:bundled", f"dense:{encoder}", "bm25", "hybrid:bundled", f"hybrid:{encoder}"]
+    for name in BENCHMARKS:
+        output = folder / name
+        if not (output / "metrics.json").exists():
+            output.mkdir(parents=True, exist_ok=True)
+            settings = EvaluateSettings(
+                benchmark=BenchmarkSettings(path=data / name),
+                retrievers=retrievers,
+                output=OutputSettings(path=output),
+            )
+
+            def bench(benchmark: Benchmark) -> Bench:
+                return Bench(benchmark, lambda line: None, lambda *_: None, kept)
+
+            evaluate(settings, output, bench)
+        found[name] = json.loads((output / "metrics.json").read_text())
+    return found
+
+
+def summary(encoder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
+    """What a table row says of one benchmark."""
+    base, ours = (metrics["retrievers"][f"dense:{name}"]["multi_patient"] for name in (BUNDLED, encoder))
+    hybrid = metrics["retrievers"][f"hybrid:{encoder}"]["multi_patient"]
+    differences = metrics["comparisons"][f"dense:{encoder}"]
+    lost = {
+        kind: round(ours[by][kind]["mrr"] - of["mrr"], 4)
+        for by in ("by_match_type", "by_query_type")
+        for kind, of in base[by].items()
+        if of["n"] >= FEWEST and ours[by][kind]["mrr"] < of["mrr"] - 0.02
+    }
+    return {
+        "mrr": ours["mrr"],
+        "non_string_mrr": ours["by_match_type"]["non-string"]["mrr"],
+        "mrr_gain": _gain(differences["multi_patient/mrr"]),
+        "non_string_gain": _gain(differences["multi_patient/by_match_type/non-string/mrr"]),
+        "hybrid_mrr": hybrid["mrr"],
+        "hybrid_non_string_mrr": hybrid["by_match_type"]["non-string"]["mrr"],
+        "forgotten": lost,
+    }
+
+
+def _gain(difference: dict[str, Any]) -> list[float]:
+    return [round(difference[name], 4) for name in ("mean", "low", "high")]
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, _, value = text.removeprefix("training.").partition("=")
+    return name, yaml.safe_load(value)
+
+
+def main() -> None:
+    """Train, evaluate and print what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage1", type=Path, required=True)
+    parser.add_argument("--stage2", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--set", type=_setting, nargs="+", default=[])
+    arguments = parser.parse_args()
+    kept, results = KeptVectors(arguments.work / "vectors", encode_here), {}
+    for row in arguments.rows:
+        for seed in arguments.seeds:
+            folder = arguments.work / f"{row.replace(' ', '_')}-{seed}"
+            begun = time.monotonic()
+            if not (folder / "encoder" / "encoder_spec.json").exists():
+                print(f"{row}, seed {seed}", flush=True)
+                train_row(ROWS[row], seed, arguments, folder / "encoder", kept)
+                (folder / "seconds").write_text(f"{time.monotonic() - begun:.0f}")
+            metrics = evaluated(folder / "encoder", arguments.data, folder, kept)
+            found = {name: summary(folder / "encoder", of) for name, of in metrics.items()}
+            results[f"{row}, seed {seed}"] = {"seconds": int((folder / "seconds").read_text()), **found}
+            print(json.dumps({f"{row}, seed {seed}": results[f"{row}, seed {seed}"]}), flush=True)
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
