@@ -120,6 +120,6 @@ def benchmark_of(
     )
     for what, ids in (("document", benchmark.document_ids), ("query", benchmark.query_ids)):
         for position, each in enumerate(ids, 1):
-            if len(each.split()) != 1:
+            if each.split() != [each]:
                 raise ValueError(f"{name}: the id of {what} {position} has white space, which ends a run file's fields")
     return benchmark

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from evaluation.evaluate import compare_figures
 from evaluation.figures import Path as FigurePath
 from evaluation.fingerprints import BENCHMARK_FINGERPRINTS
-from evaluation.report import MAIN, SHOWN_QUERIES, comparison_table
+from evaluation.report import MAIN, SHOWN_QUERIES, bounds_of, comparison_table
 from evaluation.significance import PerQuery, differences
 from reporting import plots
 from reporting.page import Plot, Section, Table, write_page
@@ -86,7 +86,7 @@ def _by_type(figures: Mapping[str, tuple[Figures, Figures]]) -> Table:
             continue
         found = differences([ours[path] for path in paths], [theirs[path] for path in paths])
         for path, of in zip(paths, found, strict=True):
-            bounds = f"{of.low:+.4f} to {of.high:+.4f}"
+            bounds = bounds_of(of.low, of.high)
             means = [f"{side[path].mean():.4f}" for side in (theirs, ours)]
             rows.append([name, path[-2], f"{ours[path].counts.sum():,.0f}", *means, f"{of.mean:+.4f}", bounds])
     return Table(["retriever", "type", "n", "before", "after", "difference", "95 % interval"], rows)

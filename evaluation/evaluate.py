@@ -82,6 +82,7 @@ def evaluate(
         "comparisons": compare_figures({spec: (per_query[spec], baseline) for spec in settings.retrievers[1:]}),
         "ties": {spec: of.ties for spec, of in figures.items()},
         "unknown": {spec: of.unknown for spec, of in figures.items()},
+        "lists_end_early": [spec for spec, of in figures.items() if benchmark.is_within_notes and not of.ranks_notes],
         "fingerprints": {
             **benchmark_fingerprints(benchmark),
             **{name: of for spec in settings.retrievers for name, of in tools.retriever(spec).fingerprints.items()},
@@ -94,8 +95,8 @@ def evaluate(
     write_report(folder / "report.html", benchmark, metrics, figures, per_query, labels or {})
     for spec, of in metrics["retrievers"].items():
         tools.progress(f"{spec}: MRR {of['multi_patient']['mrr']:.4f}")
-        if benchmark.is_within_notes and not figures[spec].ranks_notes:
-            tools.progress(f"{spec}: its lists end before the last chunk of a note, so no figures for one patient")
+        if spec in metrics["lists_end_early"]:
+            tools.progress(f"{spec}: its lists do not reach every chunk of the notes, so no figures for one patient")
         if strangers := figures[spec].unknown["documents"]:
             tools.progress(f"{spec}: {strangers:,} documents among the first {TOP} of a query are not in the benchmark")
     return metrics

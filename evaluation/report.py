@@ -62,6 +62,7 @@ In brackets: the 95 % bootstrap interval over queries, where there are enough of
 mean of. A star marks a figure that differs from the first retriever's
 with p below 0.05 in the permutation test, corrected by Holm over all figures compared. docs/evaluation.md explains each
 figure."""
+LISTS_END_EARLY = "Their lists do not reach every chunk of the notes, so that nobody can tell how they rank a note."
 TIES = """\
 Equal scores rank by document id, descending, as trec_eval has it. Documents that the benchmark does not hold keep their
 places and push others down: compare such a retriever only with those that rank the same documents."""
@@ -84,6 +85,7 @@ def write_report(
         ),
         Section("Plots", _plots(metrics, figures, per_query, names)),
         *_tasks(metrics, names),
+        *_without_one_patient(metrics, names),
         *_queries(benchmark, metrics["baseline"], figures, per_query, names),
         Section("Ties and unknown documents", [_ties(metrics, names)], TIES),
         Section("To reproduce it", [_settings(metrics)]),
@@ -125,7 +127,7 @@ def comparison_table(comparisons: Mapping[str, Any], labels: Mapping[str, str]) 
             labels.get(spec, spec),
             titles[figure],
             f"{of['mean']:+.4f}",
-            f"{of['low']:+.4f} to {of['high']:+.4f}",
+            bounds_of(of["low"], of["high"]),
             *(_number(of[name]) for name in ("p_bootstrap_holm", "p_permutation_holm")),
         ]
         for spec, figures in comparisons.items()
@@ -133,6 +135,11 @@ def comparison_table(comparisons: Mapping[str, Any], labels: Mapping[str, str]) 
     ]
     header = ["retriever", "figure", "difference", "95 % interval", "p bootstrap (Holm)", "p permutation (Holm)"]
     return Table(header, rows)
+
+
+def bounds_of(low: float | None, high: float | None) -> str:
+    """An interval of a difference; "-" where there is none."""
+    return "-" if low is None or high is None or low != low else f"{low:+.4f} to {high:+.4f}"
 
 
 def _plots(
@@ -179,6 +186,13 @@ def _plots(
             )
         )
     return drawn
+
+
+def _without_one_patient(metrics: Mapping[str, Any], names: Mapping[str, str]) -> list[Section]:
+    if not (left_out := [names[spec] for spec in metrics["lists_end_early"]]):
+        return []
+    rows = [[name] for name in left_out]
+    return [Section("Without figures for one patient", [Table(["retriever"], rows)], LISTS_END_EARLY)]
 
 
 def _tasks(metrics: Mapping[str, Any], names: Mapping[str, str]) -> list[Section]:

@@ -1,12 +1,14 @@
 """TREC run files: `query-id Q0 document-id rank score tag`, one line for each ranked document."""
 
+import codecs
 import math
 import os
 import re
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
+import numpy as np
 import xxhash
 
 from evaluation.benchmark import Benchmark
@@ -15,6 +17,7 @@ from evaluation.ranking import UNKNOWN, Hits
 RUN_DEPTH = 1000
 """Documents kept for each query, as is customary at TREC."""
 FIELDS = 6
+MOST = float(np.finfo(np.float32).max)
 
 
 def run_file_name(spec: str) -> str:
@@ -94,8 +97,10 @@ class Run:
             scores[document] = score
         return scores
 
-    def _find_queries(self, file: BinaryIO) -> None:
+    def _find_queries(self, file: BufferedReader) -> None:
         query, start, first, offset = b"", 0, 1, 0
+        if file.peek(3)[:3] == codecs.BOM_UTF8:
+            start = offset = file.seek(3)
         number = 0
         for number, line in enumerate(file, 1):
             name = self._fields(number, line)[0].encode() if line.strip() else query
@@ -126,6 +131,6 @@ class Run:
             score = float(fields[4])
         except ValueError:
             score = math.nan
-        if not math.isfinite(score):
-            raise ValueError(f"{self._path} line {number}: its score is not a finite number")
+        if abs(score) > MOST or math.isnan(score):
+            raise ValueError(f"{self._path} line {number}: its score is not a finite number of single precision")
         return fields[0], fields[2], score

@@ -38,6 +38,7 @@ class Difference(NamedTuple):
     mean: float
     low: float
     high: float
+    """The bounds of its interval; nan for fewer queries than FEWEST_QUERIES."""
     p_bootstrap: float
     p_permutation: float
     """Both two-sided and never below 1 / (RESAMPLES + 1); nan for fewer queries than FEWEST_QUERIES."""
@@ -57,9 +58,11 @@ def differences(ours: Sequence[PerQuery], theirs: Sequence[PerQuery]) -> list[Di
     # Of resamples moved to where the difference is zero: how many lie as far out as what was observed.
     enough = _enough(ours)
     centred = resampled - np.nanmean(np.where(enough, resampled, 0), axis=0)
+    bounds = _percentiles(resampled)
+    bounds[~enough] = np.nan
     p_bootstrap = np.where(enough, _share_as_far(centred, observed), np.nan)
     p_permutation = np.where(enough, _share_as_far(_with_signs_flipped(ours, theirs), observed), np.nan)
-    rows = zip(observed, *_percentiles(resampled).T, p_bootstrap, p_permutation, strict=True)
+    rows = zip(observed, *bounds.T, p_bootstrap, p_permutation, strict=True)
     return [Difference(*map(float, row)) for row in rows]
 
 

@@ -32,7 +32,7 @@ def read(path: Path) -> Benchmark:
                     raise ValueError(f"{path}: {place}: question {question['id']} is empty")
                 answers = [(a["answer_start"], a["answer_start"] + len(a["text"])) for a in question["answers"]]
                 if any(
-                    context[start:end] != answer["text"]
+                    not answer["text"] or context[start:end] != answer["text"]
                     for (start, end), answer in zip(answers, question["answers"], strict=True)
                 ):
                     raise ValueError(f"{path}: {place}: an answer to {question['id']} is not at its answer_start")
@@ -55,7 +55,7 @@ def read(path: Path) -> Benchmark:
 
 def _paragraphs(path: Path) -> list[tuple[str, Any]]:
     try:
-        articles = json.loads(path.read_text("utf-8"))["data"]
+        articles = json.loads(path.read_text("utf-8-sig"))["data"]
         return [
             (f"data[{i}].paragraphs[{j}]", paragraph)
             for i, article in enumerate(articles)

@@ -6,6 +6,7 @@ import httpx
 
 from evaluation.ranking import Hits, hits_of_scores
 from evaluation.retrievers.base import Bench, Retriever
+from evaluation.runs import MOST
 
 DEPTH = 1000
 """As deep as the service goes in one answer."""
@@ -47,6 +48,11 @@ class Service(Retriever):
         if answer.status_code != httpx.codes.OK:
             raise ValueError(f"{self._url}: answered {answer.status_code} to query {benchmark.query_ids[query]}")
         try:
-            return {hit["chunk_id"]: float(hit["score"]) for hit in answer.json()["hits"]}
-        except (ValueError, KeyError, TypeError):
+            found = {hit["chunk_id"]: float(hit["score"]) for hit in answer.json()["hits"]}
+            if not all(chunk.isprintable() and chunk.split() == [chunk] for chunk in found):
+                raise ValueError
+            if not all(abs(score) <= MOST for score in found.values()):
+                raise ValueError
+            return found
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise ValueError(f"{self._url}: its answers are not those of this service; is the URL right?") from None

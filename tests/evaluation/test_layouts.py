@@ -123,7 +123,10 @@ def test_beir_documents_may_have_a_title_alone_and_negative_grades_are_none(writ
             {"queries.jsonl": [record("q 1", "asked")], "qrels/test.tsv": "query-id\tcorpus-id\tscore\nq 1\td1\t1\n"},
             "the id of query 1 has white space",
         ),
-        ({"corpus.jsonl": [record("d1", "one"), record("d 2", "two")]}, "the id of document 2 has white space|unknown"),
+        (
+            {"corpus.jsonl": [record("d1", "one"), record("d2", "two"), record("d3 ", "three")]},
+            "id of document 3 has white",
+        ),
     ],
 )
 def test_bad_beir_files_are_named(write, change, message):

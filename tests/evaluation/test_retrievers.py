@@ -183,7 +183,13 @@ def test_a_service_that_refuses_is_named_with_its_status(tiny, bench, service):
         bench(tiny).retriever(f"service:{service[0]}").hits(BOTH)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"hits": [{"chunk_id": "a"}]}'])
+ODD = [
+    json.dumps({"hits": [{"chunk_id": chunk, "score": score}]}).encode()
+    for chunk, score in ((5, 1), ("a b", 1), ("", 1), ("\ud83d", 1), ("a", float("nan")), ("a", 1e39), ("a", 10**400))
+]
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"hits": [{"chunk_id": "a"}]}', *ODD])
 def test_another_service_is_named(tiny, bench, service, body):
     service[1].body = body
     with pytest.raises(ValueError, match=r"http://127.0.0.1:\d+/v1/search: its answers are not those of this service"):

@@ -159,6 +159,22 @@ def test_a_run_cut_off_within_a_note_gives_no_figures_for_one_patient(tmp_path):
     assert figures(cut)["multi_patient"]["mrr"] == 1 / 2
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_query(tmp_path):
+    path = tmp_path / "x.run"
+    path.write_bytes(b"\xef\xbb\xbfq1 Q0 a 1 2.0 x\nq1 Q0 b 2 1.0 x\nq2 Q0 c 1 1.0 x\n")
+    run = Run(path)
+    assert run.query_ids == {"q1", "q2"}
+    assert run.scores_of("q1") == {"a": 2.0, "b": 1.0}
+    assert run.scores_of("q2") == {"c": 1.0}
+
+
+@pytest.mark.parametrize("score", ["1e39", "-1e39", "inf", "nan"])
+def test_a_score_beyond_single_precision_is_refused(tmp_path, score):
+    (tmp_path / "x.run").write_text(f"q1 Q0 a 1 {score} x\n")
+    with pytest.raises(ValueError, match="line 1: its score is not a finite number"):
+        Run(tmp_path / "x.run")
+
+
 def test_run_files_of_different_retrievers_never_collide():
     specs = ["bm25", "dense:a/b", "dense:a_b", "dense:" + "x" * 300, "dense:y" + "x" * 299]
     names = [run_file_name(spec) for spec in specs]

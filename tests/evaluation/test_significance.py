@@ -40,6 +40,9 @@ def test_queries_that_no_figure_speaks_of_widen_no_interval():
 def test_fewer_than_six_queries_have_no_interval():
     assert np.isnan(intervals([of([1, 1, 1, 1, 1])])).all()
     assert not np.isnan(intervals([of([1, 1, 1, 1, 1, 1])])).any()
+    (few,) = differences([of([1, 1, 1, 1, 1])], [of([0, 0, 0, 0, 1])])
+    assert few.mean == 0.8
+    assert np.isnan([few.low, few.high, few.p_bootstrap, few.p_permutation]).all()
 
 
 def test_differences_agree_with_scipy():
