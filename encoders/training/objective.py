@@ -12,8 +12,8 @@ from encoders.training.pairs import Pairs
 from encoders.training.settings import TrainingSettings
 from encoders.training.workers import Workers
 
-TILE = 1 << 24
-"""Scores at once: 64 MB in fp32, and a few times that for what is computed from them."""
+TILE = 1 << 22
+"""Scores at once: 16 MB in fp32, and some ten times that for what is computed from them."""
 
 
 class Side(NamedTuple):
@@ -50,20 +50,18 @@ class Objective:
 
     def _tile(self, anchors: Side, candidates: Side, pairs: Pairs, tile: slice) -> torch.Tensor:
         """The loss's statistics and the divergence from the teacher, float (anchors, statistics + 1)."""
-        device = anchors.vectors.device
-        positives, negatives = (torch.from_numpy(each).to(device) for each in pairs.tile(tile))
-        taught = None
-        if self._weight:
-            assert anchors.taught is not None
-            assert candidates.taught is not None
-            taught = anchors.taught[tile] @ candidates.taught.T
 
         def statistics(own: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
             scores = own @ others.T
-            away = divergence(scores, taught) if taught is not None else scores.new_zeros(len(scores))
+            positives, negatives = (torch.from_numpy(each).to(scores.device) for each in pairs.tile(tile))
+            away = scores.new_zeros(len(scores))
+            if self._weight:
+                assert anchors.taught is not None
+                assert candidates.taught is not None
+                away = divergence(scores, anchors.taught[tile] @ candidates.taught.T)
             return torch.cat([self._loss.statistics(scores, positives, negatives), away[:, None]], dim=1)
 
-        # The scores of a tile are computed again for its gradient, so that those of one tile at a time are held.
+        # Scores and masks of a tile are made again for its gradient, so that those of one tile at a time are held.
         return checkpoint(statistics, anchors.vectors[tile], candidates.vectors, use_reentrant=False)
 
 

@@ -1,12 +1,8 @@
 """The gradient of a batch: however it is cut into parts, tiles and workers, it is the gradient of the whole."""
 
-import multiprocessing
-import resource
 import socket
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 import torch.distributed
@@ -16,7 +12,7 @@ from encoders.encoder import Encoder
 from encoders.losses import LOSSES
 from encoders.training import objective
 from encoders.training.batches import make_batch
-from encoders.training.data import TABLES, TrainingData
+from encoders.training.data import TrainingData
 from encoders.training.model import prepare, spread
 from encoders.training.settings import DistillationSettings, TrainingSettings
 from encoders.training.step import GradientStep, Teacher
@@ -160,29 +156,3 @@ def both_workers(rank, port, tiny_encoder, training_folder, output):
     for name, settings in VARIANTS.items():
         torch.save(of_variant(tiny_encoder, data, settings), output / f"{name}-{rank}.pt")
     torch.distributed.destroy_process_group()
-
-
-@pytest.mark.long
-def test_65_536_pairs_fit_one_worker(tiny_encoder, tmp_path):
-    """As many chunks, each with a term of its own: 4.3 billion scores, and masks as many, never held at once."""
-    peak = ProcessPoolExecutor(1, multiprocessing.get_context("spawn")).submit(many_pairs, tiny_encoder, tmp_path)
-    loss, length, megabytes = peak.result()
-    assert np.isfinite(loss)
-    assert np.isfinite(length)
-    assert megabytes < 6000
-
-
-def many_pairs(tiny_encoder, folder):
-    n, tokens = 65_536, [[101, 1000 + i % 20_000, 2000 + i // 20_000, 102] for i in range(65_536)]
-    own = [[i] for i in range(n)]
-    texts = [f"n{i}" for i in range(n)]
-    chunks = [texts, texts, tokens, own, [[1]] * n, own]
-    tables = {"chunks.arrow": chunks, "terms.arrow": [texts, tokens, own], "concepts.arrow": [texts]}
-    for name, columns in tables.items():
-        table = pa.table(columns, schema=TABLES[name])
-        with pa.OSFile(str(folder / name), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write(table)
-    settings = TrainingSettings(batch_size=n, num_pos=1, gradient_cache=True)
-    loss, gradients = step(tiny_encoder, TrainingData(folder), settings)
-    length = sum(float(gradient.square().sum()) for gradient in gradients.values()) ** 0.5
-    return loss, length, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
