@@ -87,7 +87,8 @@ def run(settings: TrainEncoderSettings) -> None:
         encoder.save(step.folder)
         _write_card(step.folder, encoder, data, metrics, settings)
         shutil.copytree(step.scratch / TENSORBOARD, step.folder / TENSORBOARD)
-        return {name: metrics[name] for name in ("step", "loss", "dev") if name in metrics}
+        measured = {name: metrics[name] for name in ("loss", "dev") if name in metrics}
+        return {"steps": int(metrics["step"]), **measured}
 
     inputs: dict[str, Path | str] = {"base": settings.base, "records": settings.records.path}
     named = {"teacher": teaching.teacher if teaching else None, "dev": dev.path if dev else None, "graph": graph}
