@@ -87,7 +87,7 @@ def run(settings: TrainEncoderSettings) -> None:
         encoder.save(step.folder)
         _write_card(step.folder, encoder, data, metrics, settings)
         shutil.copytree(step.scratch / TENSORBOARD, step.folder / TENSORBOARD)
-        measured = {name: metrics[name] for name in ("loss", "dev") if name in metrics}
+        measured: dict[str, float] = {name: metrics[name] for name in ("loss", "dev") if name in metrics}
         return {"steps": int(metrics["step"]), **measured}
 
     inputs: dict[str, Path | str] = {"base": settings.base, "records": settings.records.path}
