@@ -12,9 +12,10 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class Phase(NamedTuple):
     records: str
     share: float = 1.0
     """Of the budget of steps."""
-    changes: dict[str, Any] = {}  # noqa: RUF012
+    changes: Mapping[str, Any] = MappingProxyType({})
 
 
 PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False, "distillation": None}
