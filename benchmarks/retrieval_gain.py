@@ -74,7 +74,7 @@ def tokenised(records: Path, name: str, work: Path, settings: TrainingSettings) 
         if name == "matched":
             lines = [kept for line in lines if (kept := _matched_only(line))]
         rows = stage_records(lines, [str(records)] * len(lines), BUNDLED, settings.chunk_tokens)
-        write_tables(rows, BUNDLED, settings.term_tokens, aside)
+        write_tables(rows, BUNDLED, settings, aside)
         aside.rename(folder)
     return TrainingData(folder)
 

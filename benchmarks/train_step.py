@@ -153,7 +153,7 @@ def main() -> None:
         file = next(iter(sorted(arguments.records.glob("*.jsonl"))))
         with file.open(encoding="utf-8") as stream:
             lines = [line for _, line in zip(range(MOST_RECORDS), stream, strict=False)]
-        write_tables(stage_records(lines, [str(file)] * len(lines), BUNDLED, 160), BUNDLED, 16, folder)
+        write_tables(stage_records(lines, [str(file)] * len(lines), BUNDLED, 160), BUNDLED, SETTINGS, folder)
         for _ in range(TURNS):
             for side in SIDES:
                 with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:

@@ -131,7 +131,7 @@ def _tokenised(base: str, settings: TrainEncoderSettings, scratch: Path) -> Trai
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        tokenise(settings.records.path, base, training.chunk_tokens, training.term_tokens, folder)
+        tokenise(settings.records.path, base, training, folder)
 
     return TrainingData(_made(scratch / "data", make))
 

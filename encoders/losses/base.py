@@ -14,6 +14,7 @@ class Loss(ABC):
 
     both_ways: ClassVar[bool] = True
     """Chunks as anchors among terms and terms as anchors among chunks; or the former alone."""
+    n_statistics: ClassVar[int]
     counts_copies: ClassVar[bool] = False
     """Whether a term that several chunks drew is as many negatives, as if every copy were encoded."""
 
@@ -32,6 +33,8 @@ class Loss(ABC):
 
 class PerAnchor(Loss):
     """A mean over the anchors that have a positive."""
+
+    n_statistics = 2
 
     @abstractmethod
     def of_anchors(self, scores: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:

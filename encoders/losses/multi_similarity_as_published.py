@@ -16,6 +16,7 @@ class MultiSimilarityAsPublished(Loss):
 
     both_ways = False
     counts_copies = True
+    n_statistics = 3
 
     def statistics(self, scores: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
         hardest_negative = scores.masked_fill(negatives == 0, -torch.inf).amax(1, keepdim=True)

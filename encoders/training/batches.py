@@ -11,9 +11,10 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from encoders.losses import LOSSES
-from encoders.training.data import PROVENANCES, TrainingData
+from encoders.training.data import PHRASE, PROVENANCES, TrainingData
 from encoders.training.hard_negatives import HardNegatives
 from encoders.training.pairs import Pairs
+from encoders.training.phrases import phrases_of
 from encoders.training.settings import TrainingSettings
 
 
@@ -42,7 +43,7 @@ def make_batch(data: TrainingData, step: int, settings: TrainingSettings, hard: 
     size, seed = settings.batch_size, settings.seed
     epoch, offset = divmod(step, steps_per_epoch(len(data), size))
     rows = _order(len(data), seed, epoch)[offset * size : (offset + 1) * size]
-    drawn = [_draw(data.chunk_terms(row), settings.num_pos, (seed, epoch, int(row))) for row in rows]
+    drawn = [_draw(data, row, settings.num_pos, (seed, epoch, int(row))) for row in rows]
     terms = np.unique(np.concatenate(drawn))
     if hard and settings.hard_negatives:
         more_rows, more_terms = hard.draw(drawn, settings.hard_negatives.per_chunk, (seed, step))
@@ -76,20 +77,30 @@ def _order(records: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(records)
 
 
-def _draw(terms: np.ndarray, num_pos: int, seed: tuple[int, ...]) -> np.ndarray:
-    """`num_pos` terms without replacement from the list, repeated until it is long enough (DR.EHR)."""
-    repeated = np.tile(terms, -(-num_pos // len(terms)))
-    return np.random.default_rng(seed).choice(repeated, num_pos, replace=False)
+def _draw(data: TrainingData, row: int, num_pos: int, seed: tuple[int, ...]) -> np.ndarray:
+    """`num_pos` terms without replacement from the list, repeated until it is long enough (DR.EHR), and all phrases."""
+    terms, is_phrase = data.chunk_terms(row), data.chunk_provenance(row) == PHRASE
+    listed = terms[~is_phrase]
+    repeated = np.tile(listed, -(-num_pos // len(listed)))
+    return np.concatenate([np.random.default_rng(seed).choice(repeated, num_pos, replace=False), terms[is_phrase]])
 
 
 def _true_of(data: TrainingData, rows: np.ndarray, terms: np.ndarray) -> csr_array:
-    """(rows, terms) bool: the term stands in the chunk's full list or names a concept that holds for the chunk."""
+    """(rows, terms) bool: the term is in the chunk's full list, names a concept that holds for it, or is its phrase."""
     listed = _membership([np.flatnonzero(np.isin(terms, data.chunk_terms(row))) for row in rows], len(terms))
     of_chunks, of_terms = [data.chunk_concepts(row) for row in rows], [data.term_concepts(term) for term in terms]
     known = np.unique(np.concatenate([np.empty(0, np.int32), *of_terms]))
     holds = _membership([np.flatnonzero(np.isin(known, concepts)) for concepts in of_chunks], len(known))
     names = _membership([np.searchsorted(known, concepts) for concepts in of_terms], len(known))
-    return ((holds @ names.T + listed) > 0).tocsr()
+    return ((holds @ names.T + listed + _phrases_in(data, rows, terms)) > 0).tocsr()
+
+
+def _phrases_in(data: TrainingData, rows: np.ndarray, terms: np.ndarray) -> csr_array:
+    """(rows, terms), 1 where a phrase stands in the chunk's text."""
+    columns = {data.term(term): column for column, term in enumerate(terms) if data.is_phrase(term)}
+    texts = data.chunk_texts(rows) if columns else [""] * len(rows)
+    found = [[columns[phrase] for phrase in phrases_of(text) & columns.keys()] for text in texts]
+    return _membership([np.array(each, np.int64) for each in found], len(terms))
 
 
 def _by_provenance(

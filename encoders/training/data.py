@@ -1,8 +1,9 @@
 """Tokenised training records as memory-mapped Arrow tables.
 
-`chunks.arrow` has a row a record: idx, text, token ids, the ids of its terms and how each came in, the ids of every
-concept true of it. `terms.arrow` has a row a distinct term: its token ids and the ids of the concepts it names.
-`concepts.arrow` has the knowledge graph's name of each concept.
+`chunks.arrow` has a row a record: idx, text, token ids, the ids of its terms and how each came in (phrases of the text
+behind the record's own), the ids of every concept true of it. `terms.arrow` has a row a distinct term: its token ids,
+the ids of the concepts it names, whether it is but a phrase. `concepts.arrow` has the knowledge graph's name of each
+concept.
 """
 
 from pathlib import Path
@@ -21,11 +22,12 @@ CHUNKS = pa.schema(
         ("concepts", IDS),
     ]
 )
-TERMS = pa.schema([("term", pa.string()), ("tokens", IDS), ("concepts", IDS)])
+TERMS = pa.schema([("term", pa.string()), ("tokens", IDS), ("concepts", IDS), ("is_phrase", pa.bool_())])
 CONCEPTS = pa.schema([("concept", pa.string())])
 TABLES = {"chunks.arrow": CHUNKS, "terms.arrow": TERMS, "concepts.arrow": CONCEPTS}
-PROVENANCES = ("", "match", "abbreviation", "synonym", "hypernym", "relation", "llm", "rule")
-"""How a term can come into a record; the first stands for all others."""
+PROVENANCES = ("", "match", "abbreviation", "synonym", "hypernym", "relation", "llm", "rule", "phrase")
+"""How a term can come into a record, the first for all others; the last is a phrase of the chunk's own text."""
+PHRASE = len(PROVENANCES) - 1
 
 
 class TrainingData:
@@ -52,7 +54,7 @@ class TrainingData:
         return self._chunks["tokens"][row].as_py()
 
     def chunk_terms(self, row: int) -> np.ndarray:
-        """Ids of all terms of the record, int32 (terms,)."""
+        """Ids of all terms of the record and phrases of its text, int32 (terms,)."""
         return self._chunks["terms"][row].values.to_numpy()
 
     def chunk_provenance(self, row: int) -> np.ndarray:
@@ -76,6 +78,10 @@ class TrainingData:
     def term_concepts(self, term: int) -> np.ndarray:
         """Ids of the concepts that the term names, int32 (concepts,)."""
         return self._terms["concepts"][term].values.to_numpy()
+
+    def is_phrase(self, term: int) -> bool:
+        """Whether no record has it as a term."""
+        return self._terms["is_phrase"][term].as_py()
 
     def concepts(self) -> list[str]:
         """The knowledge graph's name of every concept, by its id."""

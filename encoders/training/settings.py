@@ -58,6 +58,8 @@ class TrainingSettings(BaseModel):
     """Chunks a step, over all workers together."""
     num_pos: int = Field(default=8, gt=0)
     """Terms drawn a chunk."""
+    phrases: int = Field(default=0, ge=0)
+    """Phrases of the chunk's own text, as further terms of it."""
     chunk_tokens: int = Field(default=160, gt=2)
     term_tokens: int = Field(default=16, gt=2)
     """Without the query prefix."""

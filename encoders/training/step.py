@@ -63,9 +63,7 @@ class GradientStep:
                 vectors[rows] = kept[-1].detach().float()
         vectors = self._workers.sum(vectors).requires_grad_()
         loss = self._objective(*self._sides(batch, vectors, chunks), batch.pairs, self._workers)
-        if loss.requires_grad:
-            loss.backward()
-        gradient = vectors.grad if vectors.grad is not None else torch.zeros_like(vectors)
+        (gradient,) = torch.autograd.grad(loss, vectors)
         # Data-parallel training averages over the workers; the whole gradient is their sum.
         gradient = self._workers.sum(gradient) * self._workers.world
         own = [gradient[rows] if number != NO_PART else torch.zeros_like(gradient[rows]) for number, rows in parts]

@@ -10,12 +10,15 @@ from typing import Any
 import pyarrow as pa
 
 from encoders.encoder import Encoder
-from encoders.training.data import CHUNKS, CONCEPTS, IDS, PROVENANCES, TERMS
+from encoders.training.data import CHUNKS, CONCEPTS, IDS, PHRASE, PROVENANCES, TERMS
+from encoders.training.phrases import common_words, draw_phrases
+from encoders.training.settings import TrainingSettings
 
 _LISTS = dict.fromkeys(("entities", "concepts", "provenance", "true_concepts"), pa.list_(pa.string()))
 STAGED = pa.schema({"idx": pa.string(), "text": pa.string(), "tokens": IDS, **_LISTS, "unreadable_in": pa.string()})
-_PLACES = {provenance: place for place, provenance in enumerate(PROVENANCES)}
+_PLACES = {provenance: place for place, provenance in enumerate(PROVENANCES[:PHRASE])}
 BATCH_ROWS = 1000
+_Numbers = defaultdict[str, int]
 
 
 def stage_records(lines: Sequence[str], paths: Sequence[str], encoder: str, max_tokens: int) -> pa.Table:
@@ -29,7 +32,7 @@ def stage_records(lines: Sequence[str], paths: Sequence[str], encoder: str, max_
     return pa.Table.from_pylist([*rows, *bad], schema=STAGED)
 
 
-def write_tables(rows: pa.Table, encoder: str, term_tokens: int, folder: Path) -> dict[str, int]:
+def write_tables(rows: pa.Table, encoder: str, settings: TrainingSettings, folder: Path) -> dict[str, int]:
     """Write the tables of staged rows into `folder`; their numbers of rows. Raises ValueError where a row is none."""
     # Sorted, so that the order of training does not depend on which worker finished first.
     rows = rows.sort_by("idx")
@@ -39,31 +42,45 @@ def write_tables(rows: pa.Table, encoder: str, term_tokens: int, folder: Path) -
             f"{unreadable[0]}: {len(unreadable)} lines are no training records; each needs a string idx, a string text "
             "and a list of strings as entities, with concepts of the same length where there are any"
         )
-    concepts_of_term, concepts = _write_chunks(folder / "chunks.arrow", rows)
-    terms = list(concepts_of_term)
-    tokens = Encoder.load(encoder).tokenize(terms, "query", term_tokens)
-    of_terms = pa.table([terms, tokens, list(map(sorted, concepts_of_term.values()))], schema=TERMS)
-    for name, table in (("terms", of_terms), ("concepts", pa.table([concepts], schema=CONCEPTS))):
+    terms, concepts = (_Numbers(count().__next__) for _ in range(2))
+    named = _number_entities(rows, terms, concepts)
+    _write_chunks(folder / "chunks.arrow", rows, settings.phrases, terms, concepts)
+    tokens = Encoder.load(encoder).tokenize(list(terms), "query", settings.term_tokens)
+    is_phrase = [number >= len(named) for number in range(len(terms))]
+    named += [[]] * sum(is_phrase)
+    of_terms = pa.table([list(terms), tokens, named, is_phrase], schema=TERMS)
+    for name, table in (("terms", of_terms), ("concepts", pa.table([list(concepts)], schema=CONCEPTS))):
         with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write(table)
     return {"chunks": len(rows), "terms": len(terms)}
 
 
-def _write_chunks(path: Path, rows: pa.Table) -> tuple[dict[str, set[int]], list[str]]:
-    """Write the rows, terms and concepts numbered in order of first appearance; each term's concepts, all concepts."""
-    terms, concepts = (defaultdict[str, int](count().__next__) for _ in range(2))
-    concepts_of_term: defaultdict[str, set[int]] = defaultdict(set)
+def _number_entities(rows: pa.Table, terms: _Numbers, concepts: _Numbers) -> list[list[int]]:
+    """Number all entities and their concepts in order of first appearance; the concepts of each entity."""
+    concepts_of_term: defaultdict[int, set[int]] = defaultdict(set)
+    for batch in rows.select(["entities", "concepts"]).to_batches(max_chunksize=BATCH_ROWS):
+        flat = zip(batch["entities"].flatten().to_pylist(), batch["concepts"].flatten().to_pylist(), strict=True)
+        for entity, concept in flat:
+            concepts_of_term[terms[entity]].update({concepts[concept]} if concept else ())
+    return [sorted(concepts_of_term[term]) for term in range(len(terms))]
+
+
+def _write_chunks(path: Path, rows: pa.Table, phrases: int, terms: _Numbers, concepts: _Numbers) -> None:
+    """Write the rows with phrases of their texts, numbered behind the entities."""
+    entities = len(terms)
+    common = common_words(text.as_py() for text in rows["text"]) if phrases else set()
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, CHUNKS) as writer:
         for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
             numbered = batch.to_pylist()
             for row in numbered:
-                row["terms"] = [terms[entity] for entity in row["entities"]]
-                for entity, concept in zip(row["entities"], row["concepts"], strict=True):
-                    concepts_of_term[entity].update({concepts[concept]} if concept else ())
-                row["provenance"] = [_PLACES.get(how, 0) for how in row["provenance"]]
+                drawn = [terms[phrase] for phrase in draw_phrases(row["text"], phrases, common)] if phrases else []
+                own = [
+                    phrase for phrase in drawn if phrase >= entities
+                ]  # records know better what is true of an entity
+                row["terms"] = [terms[entity] for entity in row["entities"]] + own
+                row["provenance"] = [_PLACES.get(how, 0) for how in row["provenance"]] + [PHRASE] * len(own)
                 row["concepts"] = sorted(concepts[concept] for concept in row["true_concepts"])
             writer.write(pa.RecordBatch.from_pylist(numbered, schema=CHUNKS))
-    return concepts_of_term, list(concepts)
 
 
 def _parse(line: str) -> dict[str, Any] | None:

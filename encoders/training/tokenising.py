@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import ray
 
+from encoders.training.settings import TrainingSettings
 from encoders.training.tables import BATCH_ROWS, STAGED, stage_records, write_tables
 
 
-def tokenise(records: Path, encoder: str, chunk_tokens: int, term_tokens: int, folder: Path) -> dict[str, int]:
+def tokenise(records: Path, encoder: str, settings: TrainingSettings, folder: Path) -> dict[str, int]:
     """Write the tables of `encoders.training.data` for all `*.jsonl` under `records`; their numbers of rows.
 
     Raises ValueError naming the file for lines that are no training records, or when there is none at all.
@@ -23,7 +24,7 @@ def tokenise(records: Path, encoder: str, chunk_tokens: int, term_tokens: int, f
     if not files:
         raise ValueError(f"{records}: holds no training records (*.jsonl)")
     # One weights file, read once a worker; the batches are large enough that it does not show.
-    stage = partial(_stage_batch, encoder=encoder, max_tokens=chunk_tokens)
+    stage = partial(_stage_batch, encoder=encoder, max_tokens=settings.chunk_tokens)
     ray.data.read_text([str(file) for file in files], include_paths=True).map_batches(
         stage, batch_size=BATCH_ROWS, batch_format="pandas"
     ).write_parquet(str(staging / "chunks"))
@@ -31,7 +32,7 @@ def tokenise(records: Path, encoder: str, chunk_tokens: int, term_tokens: int, f
     rows = pads.dataset(staging / "chunks", schema=STAGED).to_table()
     if not len(rows):
         raise ValueError(f"{records}: holds no training records")
-    counts = write_tables(rows, encoder, term_tokens, folder)
+    counts = write_tables(rows, encoder, settings, folder)
     shutil.rmtree(staging)
     return counts
 

@@ -39,17 +39,12 @@ class Workers(NamedTuple):
         torch.distributed.broadcast_object_list(held)
         return held[0]
 
-    def gather_rows(self, own: torch.Tensor | None, share: slice, n: int, like: torch.Tensor) -> torch.Tensor:
+    def gather_rows(self, own: torch.Tensor, share: slice, n: int) -> torch.Tensor:
         """Rows (n, k) of all ranks; gradients go to the rank's own alone."""
         if self.world == 1:
-            assert own is not None
             return own
-        width = torch.tensor(0 if own is None else own.shape[1], device=like.device)
-        torch.distributed.all_reduce(width, torch.distributed.ReduceOp.MAX)
-        rows = like.new_zeros(n, int(width))
-        if own is not None:
-            rows[share] = own.detach()
+        rows = own.new_zeros(n, own.shape[1])
+        rows[share] = own.detach()
         rows = self.sum(rows).clone()
-        if own is not None:
-            rows[share] = own
+        rows[share] = own
         return rows

@@ -9,6 +9,7 @@ import transformers
 from encoders.encoder import Encoder
 from encoders.spec import EncoderSpec, resolve
 from encoders.training.data import TrainingData
+from encoders.training.settings import TrainingSettings
 from encoders.training.tokenising import tokenise
 from tests.tiny_llama import write_tiny_llama
 
@@ -80,7 +81,7 @@ def records(tmp_path_factory):
 @pytest.fixture(scope="session")
 def training_folder(tmp_path_factory, local_ray, tiny_encoder, records):
     folder = tmp_path_factory.mktemp("tokenised")
-    tokenise(records, str(tiny_encoder), 32, 16, folder)
+    tokenise(records, str(tiny_encoder), TrainingSettings(chunk_tokens=32), folder)
     return folder
 
 

@@ -3,10 +3,13 @@ import json
 import pytest
 
 from encoders.encoder import Encoder
+from encoders.training.batches import make_batch
 from encoders.training.data import TrainingData
+from encoders.training.settings import TrainingSettings
 from encoders.training.tables import _parse
 from encoders.training.tokenising import tokenise
 
+SETTINGS = TrainingSettings(chunk_tokens=32)
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 
@@ -31,7 +34,7 @@ def test_rows_are_sorted_and_hold_tokens_terms_and_concepts(training_data, tiny_
 def test_dr_ehr_s_own_files_load(tmp_path, tiny_encoder):
     folder = write(tmp_path / "in", json.dumps({"idx": "a_0", "text": "some text", "entities": ["copd", "chf"]}))
     (tmp_path / "out").mkdir()
-    assert tokenise(folder, str(tiny_encoder), 32, 16, tmp_path / "out") == {"chunks": 1, "terms": 2}
+    assert tokenise(folder, str(tiny_encoder), SETTINGS, tmp_path / "out") == {"chunks": 1, "terms": 2}
     data = TrainingData(tmp_path / "out")
     assert list(data.chunk_concepts(0)) == []
 
@@ -57,11 +60,51 @@ def test_lines_that_are_no_records_are_counted_and_their_file_named(tmp_path, ti
     folder = write(tmp_path / "in", *NO_RECORDS)
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match=r"records.jsonl: 8 lines are no training records"):
-        tokenise(folder, str(tiny_encoder), 32, 16, tmp_path / "out")
+        tokenise(folder, str(tiny_encoder), SETTINGS, tmp_path / "out")
 
 
 def test_a_folder_without_records_is_refused(tmp_path, tiny_encoder):
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="holds no training records"):
-        tokenise(tmp_path / "in", str(tiny_encoder), 32, 16, tmp_path / "out")
+        tokenise(tmp_path / "in", str(tiny_encoder), SETTINGS, tmp_path / "out")
+
+
+def test_phrases_of_a_text_become_terms_of_its_chunk_and_are_no_negatives_of_others_that_have_them(
+    tmp_path, tiny_encoder
+):
+    texts = ["swollen left knee after fall", "swollen left knee again", "dry cough"]
+    texts += [f"{word} number" for word in "abcdefghijklmnopqrstu"]
+    lines = [{"idx": f"{i:02}_0", "text": f"{text} {i}", "entities": [f"entity {i}"]} for i, text in enumerate(texts)]
+    folder = write(tmp_path / "in", *map(json.dumps, lines))
+    (tmp_path / "out").mkdir()
+    settings = TrainingSettings(batch_size=24, num_pos=1, phrases=20)
+    tokenise(folder, str(tiny_encoder), settings, tmp_path / "out")
+    data = TrainingData(tmp_path / "out")
+    batch = make_batch(data, 0, settings)
+    positives, negatives = batch.pairs.tile(slice(0, 24))
+    by_idx, terms = {line["idx"]: line["text"] for line in lines}, [data.term(int(term)) for term in batch.terms]
+    assert {"left knee after", "dry cough", "swollen left knee"} <= set(terms)
+    for row, idx in enumerate(batch.idx):
+        for column, term in enumerate(terms):
+            is_phrase = data.is_phrase(int(batch.terms[column]))
+            assert is_phrase == (not term.startswith("entity"))
+            if is_phrase:
+                stands_there = f" {term} " in f" {by_idx[idx]} "
+                assert (positives[row, column] == 1) <= stands_there
+                assert negatives[row, column] == (not stands_there)
+
+
+def test_an_entity_is_never_a_mere_phrase(tmp_path, tiny_encoder):
+    # Its record knows whether it is true: the text may deny it.
+    texts = ["denies cough", "has cough", *(f"nothing {letter}" for letter in "abcdefghijklmnopqrst")]
+    entities = [["rash"], ["cough"]] + [["rash"]] * 20
+    records = [
+        json.dumps({"idx": f"{i:02}", "text": text, "entities": held})
+        for i, (text, held) in enumerate(zip(texts, entities, strict=True))
+    ]
+    folder = write(tmp_path / "in", *records)
+    (tmp_path / "out").mkdir()
+    tokenise(folder, str(tiny_encoder), TrainingSettings(phrases=20), tmp_path / "out")
+    data = TrainingData(tmp_path / "out")
+    assert {data.term(int(term)) for term in data.chunk_terms(0)} == {"rash", "denies", "denies cough"}
