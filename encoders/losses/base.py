@@ -18,6 +18,10 @@ class Loss(ABC):
     counts_copies: ClassVar[bool] = False
     """Whether a term that several chunks drew is as many negatives, as if every copy were encoded."""
 
+    def __init__(self, temperature: float) -> None:
+        self.temperature = temperature
+        """What a loss with a softmax divides scores by."""
+
     @abstractmethod
     def statistics(self, scores: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
         """Float (anchors, statistics) of scores (anchors, candidates).

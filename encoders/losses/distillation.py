@@ -6,11 +6,9 @@ Kullback-Leibler divergence of the student's softmax over candidates from the te
 
 import torch
 
-TEMPERATURE = 0.05
 
-
-def divergence(scores: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+def divergence(scores: torch.Tensor, taught: torch.Tensor, temperature: float) -> torch.Tensor:
     """Float (anchors,), from the student's and the teacher's cosines (anchors, candidates)."""
-    student = torch.log_softmax(scores / TEMPERATURE, 1)
-    teacher = torch.log_softmax(taught / TEMPERATURE, 1)
+    student = torch.log_softmax(scores / temperature, 1)
+    teacher = torch.log_softmax(taught / temperature, 1)
     return (teacher.exp() * (teacher - student)).sum(1)

@@ -4,16 +4,15 @@ import torch
 
 from encoders.losses.base import PerAnchor
 
-TEMPERATURE = 0.05
 _NOTHING = -1e4
 """The exponent of what is no negative: its power is 0, and its gradient too where an anchor has no negative."""
 
 
 class InfoNce(PerAnchor):
-    """The weighted mean over positives p of -log(e^p / (e^p + sum e^n over negatives n)), scores over TEMPERATURE."""
+    """The weighted mean over positives p of -log(e^p / (e^p + sum e^n over negatives n)), of scores / temperature."""
 
     def of_anchors(self, scores: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        logits = scores / TEMPERATURE
+        logits = scores / self.temperature
         others = torch.logsumexp(logits.masked_fill(negatives == 0, _NOTHING) + _log(negatives), 1, keepdim=True)
         losses = torch.nn.functional.softplus(others - logits)
         weights = positives.sum(1).clamp(min=torch.finfo(scores.dtype).tiny)

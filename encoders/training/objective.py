@@ -26,8 +26,8 @@ class Objective:
     """A loss by name, and distillation from a teacher's vectors."""
 
     def __init__(self, settings: TrainingSettings) -> None:
-        self._loss = LOSSES[settings.loss]()
-        self._weight = settings.distillation.weight if settings.distillation else 0.0
+        self._loss = LOSSES[settings.loss](settings.temperature)
+        self._distillation = settings.distillation
 
     def __call__(self, chunks: Side, terms: Side, pairs: Pairs, workers: Workers) -> torch.Tensor:
         """The loss of the whole batch, the same on every worker.
@@ -48,16 +48,18 @@ class Objective:
             scores = own @ others.T
             positives, negatives = (torch.from_numpy(each).to(scores.device) for each in pairs.tile(tile))
             away = scores.new_zeros(len(scores))
-            if self._weight:
+            if self._distillation:
                 assert anchors.taught is not None
                 assert candidates.taught is not None
-                away = divergence(scores, anchors.taught[tile] @ candidates.taught.T)
+                away = divergence(scores, anchors.taught[tile] @ candidates.taught.T, self._distillation.temperature)
             return torch.cat([self._loss.statistics(scores, positives, negatives), away[:, None]], dim=1)
 
         own = _Tiled.apply(of_tile, share, columns, anchors.vectors, candidates.vectors)
         statistics = workers.gather_rows(own, share, n)
         total = self._loss.total(statistics[:, :-1])
-        return total + self._weight * statistics[:, -1].mean() if self._weight else total
+        if self._distillation:
+            total = total + self._distillation.weight * statistics[:, -1].mean()
+        return total
 
 
 class _Tiled(torch.autograd.Function):

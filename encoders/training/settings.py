@@ -23,6 +23,7 @@ class DistillationSettings(BaseModel):
     teacher: str
     """An encoder's name; the base itself keeps training from forgetting."""
     weight: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=0.05, gt=0)
 
 
 class HardNegativeSettings(BaseModel):
@@ -69,6 +70,8 @@ class TrainingSettings(BaseModel):
     clip_norm: float = Field(default=1.0, gt=0)
     """Longer gradients are shortened to this norm."""
     loss: LossName = "multi_similarity"
+    temperature: float = Field(default=0.05, gt=0)
+    """InfoNCE divides cosines by it; multi-similarity has none."""
     false_negative_mask: bool = True
     """A term that is true of a chunk is never its negative."""
     provenance_weights: dict[str, float] = {}
