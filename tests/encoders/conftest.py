@@ -6,11 +6,12 @@ import pytest
 import torch
 import transformers
 
+from encoders.base import BaseChanges, prepare_base
 from encoders.encoder import Encoder
 from encoders.spec import EncoderSpec, resolve
 from encoders.training.data import TrainingData
 from encoders.training.settings import TrainingSettings
-from encoders.training.tokenising import tokenise
+from encoders.training.tables import stage_records, write_tables
 from tests.tiny_llama import write_tiny_llama
 
 TERMS = {
@@ -46,15 +47,44 @@ DECODERS = {"llama": transformers.LlamaModel, "mistral": transformers.MistralMod
 @pytest.fixture(scope="session", params=DECODERS)
 def tiny_decoder(request, tmp_path_factory):
     """A folder with a random language model of two layers and a byte-level tokenizer; no encoder yet."""
-    folder = write_tiny_llama(tmp_path_factory.mktemp(f"tiny_{request.param}"))
+    return write_tiny_decoder(request.param, tmp_path_factory.mktemp(f"tiny_{request.param}"))
+
+
+def write_tiny_decoder(architecture, folder):
+    write_tiny_llama(folder)
     config = transformers.AutoConfig.from_pretrained(folder).to_dict()
     kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    made = DECODERS[request.param].config_class(
+    made = DECODERS[architecture].config_class(
         **{name: config[name] for name in kept}, num_key_value_heads=1, head_dim=16, eos_token_id=config["eos_token_id"]
     )
     torch.manual_seed(0)
-    DECODERS[request.param](made).save_pretrained(folder)
+    DECODERS[architecture](made).save_pretrained(folder)
     return folder
+
+
+AS_ENCODERS = {
+    "llama": BaseChanges(pooling="last_token", append_eos=True, query_prefix="Find: ", pools_prefixes=False),
+    "mistral": BaseChanges(pooling="mean", attention="bidirectional"),
+    "qwen3": BaseChanges(pooling="last_token"),
+}
+LENGTHS = {"max_query_tokens": 64, "max_passage_tokens": 64}
+
+
+@pytest.fixture(scope="session")
+def architectures(tmp_path_factory, tiny_encoder, records):
+    """By name, the folders of a tiny encoder and of the records tokenised for it."""
+    encoders = {"bert": tiny_encoder}
+    for name, changes in AS_ENCODERS.items():
+        encoders[name] = tmp_path_factory.mktemp(f"as_encoder_{name}") / "encoder"
+        decoder = write_tiny_decoder(name, tmp_path_factory.mktemp(f"decoder_{name}"))
+        prepare_base(str(decoder), changes.model_copy(update=LENGTHS), encoders[name])
+    lines, found = (records / "records.jsonl").read_text().splitlines(), {}
+    for name, encoder in encoders.items():
+        tables = tmp_path_factory.mktemp(f"tables_{name}")
+        rows = stage_records(lines, [""] * len(lines), str(encoder), 32)
+        write_tables(rows, str(encoder), TrainingSettings(), tables)
+        found[name] = encoder, tables
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -79,10 +109,8 @@ def records(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def training_folder(tmp_path_factory, local_ray, tiny_encoder, records):
-    folder = tmp_path_factory.mktemp("tokenised")
-    tokenise(records, str(tiny_encoder), TrainingSettings(chunk_tokens=32), folder)
-    return folder
+def training_folder(architectures):
+    return architectures["bert"][1]
 
 
 @pytest.fixture

@@ -120,39 +120,46 @@ def test_distillation_alone_pulls_towards_the_teacher(tiny_encoder, training_dat
     assert weighed[2] - weighed[0] == pytest.approx(3 * (weighed[1] - weighed[0]), rel=1e-4)
 
 
+LORA, FSDP = ({"tuning": "lora"}, {"sharding": "fsdp"})
 VARIANTS = {
-    "ddp": SETTINGS,
-    "published": SETTINGS.model_copy(update={"loss": "multi_similarity_as_published", "false_negative_mask": False}),
-    "cached": SETTINGS.model_copy(update={"gradient_cache": True}),
-    "fsdp": SETTINGS.model_copy(update={"sharding": "fsdp"}),
-    "fsdp cached": SETTINGS.model_copy(update={"sharding": "fsdp", "gradient_cache": True}),
-    "lora": SETTINGS.model_copy(update={"tuning": "lora"}),
-    "taught": SETTINGS.model_copy(update={"distillation": DistillationSettings(teacher="x")}),
+    "bert": [
+        {},
+        {"loss": "multi_similarity_as_published", "false_negative_mask": False},
+        {"gradient_cache": True},
+        {**FSDP, "gradient_cache": True},
+        {"distillation": DistillationSettings(teacher="x")},
+    ],
+    **{decoder: [{"gradient_checkpointing": True}] for decoder in ("llama", "mistral", "qwen3")},
 }
 
 
-def test_two_workers_have_the_gradient_of_one_on_the_whole_batch_with_dropout(tiny_encoder, training_folder, tmp_path):
+def cases(architecture):
+    """Settings by a name for a file."""
+    for number, change in enumerate([*VARIANTS[architecture], FSDP, LORA, {**LORA, **FSDP}]):
+        yield f"{architecture}-{number}", SETTINGS.model_copy(update=change)
+
+
+def test_two_workers_have_the_gradient_of_one_on_the_whole_batch_with_dropout(architectures, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = (port, tiny_encoder, training_folder, tmp_path)
-    torch.multiprocessing.spawn(both_workers, arguments, nprocs=2)
-    data = TrainingData(training_folder)
-    for name, settings in VARIANTS.items():
-        alone = settings.model_copy(update={"sharding": "ddp"})
-        whole = of_variant(tiny_encoder, data, alone)
-        for rank in range(2):
-            same(torch.load(tmp_path / f"{name}-{rank}.pt"), whole)
+    torch.multiprocessing.spawn(both_workers, (port, architectures, tmp_path), nprocs=2)
+    for architecture, folders in architectures.items():
+        for name, settings in cases(architecture):
+            whole = of_variant(*folders, settings.model_copy(update={"sharding": "ddp"}))
+            for rank in range(2):
+                same(torch.load(tmp_path / f"{name}-{rank}.pt"), whole)
 
 
-def of_variant(tiny_encoder, data, settings):
+def of_variant(encoder, tables, settings):
     torch.manual_seed(0)  # adapters begin at random
-    return step(tiny_encoder, data, settings, 0.1, taught(data) if settings.distillation else None)
+    data = TrainingData(tables)
+    return step(encoder, data, settings, 0.1, taught(data) if settings.distillation else None)
 
 
-def both_workers(rank, port, tiny_encoder, training_folder, output):
+def both_workers(rank, port, architectures, output):
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    data = TrainingData(training_folder)
-    for name, settings in VARIANTS.items():
-        torch.save(of_variant(tiny_encoder, data, settings), output / f"{name}-{rank}.pt")
+    for architecture, folders in architectures.items():
+        for name, settings in cases(architecture):
+            torch.save(of_variant(*folders, settings), output / f"{name}-{rank}.pt")
     torch.distributed.destroy_process_group()
