@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from encoders.latent_attention import LatentAttention
 from encoders.pooling import POOLINGS
-from encoders.spec import LATENT_FOLDER, EncoderSpec, fingerprint, read_spec, resolve, write_spec
+from encoders.spec import LATENT_FOLDER, EncoderSpec, fingerprint, resolve, write_spec
+from encoders.text_tokenizer import TextTokenizer
 
 ENCODE_BATCH = 32
 WEIGHTS = "model.safetensors"
@@ -36,20 +37,19 @@ class Encoder(torch.nn.Module):
         self.fingerprint = fingerprint
 
     @classmethod
-    def load(cls, name: str) -> "Encoder":
-        """Load `bundled` or a folder in sentence-transformers layout, in evaluation mode.
+    def load(cls, name: str, as_stored: bool = False) -> "Encoder":
+        """Load `bundled` or a folder in sentence-transformers layout, in evaluation mode, in fp32 or as it is stored.
 
         Raises ValueError naming the file when the folder is incomplete.
         """
         folder = resolve(name)
-        spec = read_spec(folder)
+        tokenizer, spec = TextTokenizer.load(name)
         transformers.utils.logging.disable_progress_bar()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        transformer = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
+        transformer = transformers.AutoModel.from_pretrained(folder, dtype="auto" if as_stored else torch.float32)
         encoder = cls(transformer, tokenizer, spec, fingerprint(folder, spec))
         if spec.latent_attention:
             load_model(encoder.latent_attention, folder / LATENT_FOLDER / WEIGHTS)
-        return encoder.float().eval()
+        return encoder.to(transformer.dtype).eval()
 
     def save(self, folder: Path) -> None:
         """Write the encoder as plain sentence-transformers and this project both load it."""
@@ -68,18 +68,11 @@ class Encoder(torch.nn.Module):
 
     def tokenize(self, texts: Sequence[str], kind: str, max_tokens: int | None = None) -> list[list[int]]:
         """Token ids of queries or passages: prefix added, cut at the spec's length or at `max_tokens` without it."""
-        prefix, limit = getattr(self.spec, f"{kind}_prefix"), getattr(self.spec, f"max_{kind}_tokens")
-        if max_tokens:
-            limit = min(limit, max_tokens + len(self.tokenizer(prefix, add_special_tokens=False)["input_ids"]))
-        return self.tokenizer([prefix + text for text in texts], truncation=True, max_length=limit)["input_ids"]
+        return TextTokenizer(self.tokenizer, self.spec).tokenize(texts, kind, max_tokens)
 
     def unpooled_tokens(self, kind: str) -> int:
         """How many of the first tokens of a query or passage are not pooled, special ones in front included."""
-        prefix = getattr(self.spec, f"{kind}_prefix")
-        if self.spec.pools_prefixes or not prefix:
-            return 0
-        ids = self.tokenizer(prefix)["input_ids"]
-        return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
+        return TextTokenizer(self.tokenizer, self.spec).unpooled_tokens(kind)
 
     def pad(
         self, token_ids: Sequence[Sequence[int]], unpooled: Sequence[int]

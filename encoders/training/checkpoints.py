@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 import torch.distributed.checkpoint as dcp
+import transformers
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -21,6 +22,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from encoders.encoder import Encoder
 from encoders.lora import merge_lora
+from encoders.spec import resolve
 from encoders.training.hard_negatives import Source
 from encoders.training.model import prepare
 from encoders.training.settings import TrainingSettings
@@ -63,17 +65,20 @@ def load(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer) -> tu
 
 
 def trained(base: str, folder: Path, settings: TrainingSettings) -> Encoder:
-    """The encoder of a checkpoint, adapters merged, with `settings.base_weight` of the base in it."""
-    encoder, own = Encoder.load(base), Encoder.load(base).state_dict()
+    """The encoder of a checkpoint, adapters merged, with `settings.base_weight` of the base, in its number format."""
+    encoder = Encoder.load(base)
     prepare(encoder, settings)
     weights = get_model_state_dict(encoder, options=_TRAINED)
     _read(folder, {"weights": weights})
     set_model_state_dict(encoder, weights, options=_TRAINED)
     encoder.float()
     merge_lora(encoder)
-    mixed = {name: torch.lerp(value, own[name], settings.base_weight) for name, value in encoder.state_dict().items()}
-    encoder.load_state_dict(mixed)
-    return encoder.eval()
+    if settings.base_weight:
+        with torch.no_grad():
+            for weight, own in zip(encoder.parameters(), Encoder.load(base).parameters(), strict=True):
+                weight.lerp_(own, settings.base_weight)
+    stored = transformers.AutoConfig.from_pretrained(resolve(base)).dtype
+    return encoder.to(stored or torch.float32).eval()
 
 
 def _read(folder: Path, state: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ def prepare(encoder: Encoder, settings: TrainingSettings) -> None:
         pooler.requires_grad_(False)
     if settings.tuning == "lora":
         add_lora(encoder, settings.lora)
-        if settings.precision == "bf16" and settings.sharding == "ddp":
+        if settings.freezes_bf16:
             for weight in encoder.parameters():
                 weight.data = weight.data if weight.requires_grad else weight.data.bfloat16()
     if settings.gradient_checkpointing:

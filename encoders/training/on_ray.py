@@ -107,7 +107,7 @@ def _worker_loop(config: dict[str, Any]) -> None:
         sources=inputs.sources,
         teacher=_teacher(inputs.teacher),
     )
-    encoder = Encoder.load(inputs.base).to(get_device())
+    encoder = Encoder.load(inputs.base, as_stored=settings.freezes_bf16).to(get_device())
     with tempfile.TemporaryDirectory() as scratch, last.as_directory() if last else nullcontext() as folder:
         resume = Path(folder) if folder else None
         try:

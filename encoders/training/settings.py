@@ -98,6 +98,11 @@ class TrainingSettings(BaseModel):
     dev: DevSettings = DevSettings()
     seed: int = 0
 
+    @property
+    def freezes_bf16(self) -> bool:
+        """Whether weights that are not trained are held in bf16. FSDP2 shards weights of one format."""
+        return self.tuning == "lora" and self.precision == "bf16" and self.sharding == "ddp"
+
     @model_validator(mode="after")
     def _published_loss_as_published(self) -> "TrainingSettings":
         if LOSSES[self.loss].counts_copies and self.provenance_weights:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from encoders.encoder import Encoder
+from encoders.text_tokenizer import TextTokenizer
 from encoders.training.data import CHUNKS, CONCEPTS, IDS, PHRASE, PROVENANCES, TERMS
 from encoders.training.phrases import common_words, draw_phrases
 from encoders.training.settings import TrainingSettings
@@ -27,7 +27,7 @@ def stage_records(lines: Sequence[str], paths: Sequence[str], encoder: str, max_
     good = [record for record in records if record]
     bad = [{"unreadable_in": path} for record, path in zip(records, paths, strict=True) if not record]
     texts = [record["text"] for record in good]
-    tokens = Encoder.load(encoder).tokenize(texts, "passage", max_tokens) if good else []
+    tokens = TextTokenizer.load(encoder).tokenize(texts, "passage", max_tokens) if good else []
     rows = [{**record, "tokens": ids} for record, ids in zip(good, tokens, strict=True)]
     return pa.Table.from_pylist([*rows, *bad], schema=STAGED)
 
@@ -45,7 +45,7 @@ def write_tables(rows: pa.Table, encoder: str, settings: TrainingSettings, folde
     terms, concepts = (_Numbers(count().__next__) for _ in range(2))
     named = _number_entities(rows, terms, concepts)
     _write_chunks(folder / "chunks.arrow", rows, settings.phrases, terms, concepts)
-    tokens = Encoder.load(encoder).tokenize(list(terms), "query", settings.term_tokens)
+    tokens = TextTokenizer.load(encoder).tokenize(list(terms), "query", settings.term_tokens)
     is_phrase = [number >= len(named) for number in range(len(terms))]
     named += [[]] * sum(is_phrase)
     of_terms = pa.table([list(terms), tokens, named, is_phrase], schema=TERMS)

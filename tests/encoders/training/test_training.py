@@ -118,6 +118,16 @@ def test_the_exported_weights_keep_a_share_of_the_base(tiny_encoder, training_da
     torch.testing.assert_close(weights(mixed), 0.75 * weights(run.encoder) + 0.25 * weights(base))
 
 
+def test_an_export_has_the_number_format_of_its_base(tiny_encoder, training_data, tmp_path):
+    base = Encoder.load(str(tiny_encoder)).bfloat16()
+    base.save(tmp_path / "base")
+    settings = with_(tuning="lora", precision="bf16", max_steps=1)
+    run = Run(tmp_path / "base", training_data, tmp_path / "run", settings)
+    trained(str(tmp_path / "base"), run.checkpoints[1], settings).save(tmp_path / "export")
+    assert Encoder.load(str(tmp_path / "export"), as_stored=True).transformer.dtype == torch.bfloat16
+    assert Encoder.load(str(tmp_path / "export")).transformer.dtype == torch.float32
+
+
 def test_adapters_that_fit_no_layer_are_refused(tiny_encoder, training_data, tmp_path):
     lora = SETTINGS.lora.model_copy(update={"targets": ["wqkv"]})
     with pytest.raises(ValueError, match=r"lora\.targets: none of wqkv is one of .*query.*value"):
