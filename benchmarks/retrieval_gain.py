@@ -52,20 +52,23 @@ class Phase(NamedTuple):
     changes: Mapping[str, Any] = MappingProxyType({})
 
 
-PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False, "distillation": None}
+PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False, "phrases": 0, "base_weight": 0.0}
 ROWS: dict[str, list[Phase]] = {
     "stage 1": [Phase("stage1")],
     "without expansion": [Phase("matched")],
     "without the mask": [Phase("stage1", changes={"false_negative_mask": False})],
-    "without the teacher": [Phase("stage1", changes={"distillation": None})],
-    "published loss": [Phase("stage1", changes={**PUBLISHED, "base_weight": 0.0})],
+    "without phrases": [Phase("stage1", changes={"phrases": 0})],
+    "without averaging": [Phase("stage1", changes={"base_weight": 0.0})],
+    "with the base as teacher": [Phase("stage1", changes={"distillation": {"teacher": BUNDLED}})],
+    "multi-similarity": [Phase("stage1", changes={"loss": "multi_similarity"})],
+    "as published": [Phase("stage1", changes=PUBLISHED)],
     "stage 1 + 2": [Phase("stage1", 1 - STAGE2_SHARE), Phase("stage2", STAGE2_SHARE)],
 }
 
 
 def tokenised(records: Path, name: str, work: Path, settings: TrainingSettings) -> TrainingData:
     """The records' tables; `matched` leaves out what the graph added."""
-    folder = work / f"data-{name}"
+    folder = work / f"data-{name}-{settings.phrases}"
     if not folder.exists():
         aside = folder.with_suffix(".unfinished")
         shutil.rmtree(aside, ignore_errors=True)
@@ -145,8 +148,8 @@ def evaluated(encoder: Path, data: Path, folder: Path, kept: KeptVectors) -> dic
 
 def summary(encoder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
     """What a table row says of one benchmark."""
-    base, ours = (metrics["retrievers"][f"dense:{name}"]["multi_patient"] for name in (BUNDLED, encoder))
-    hybrid = metrics["retrievers"][f"hybrid:{encoder}"]["multi_patient"]
+    ranked = {name: of["multi_patient"] for name, of in metrics["retrievers"].items()}
+    base, ours = (ranked[f"dense:{name}"] for name in (BUNDLED, encoder))
     differences = metrics["comparisons"][f"dense:{encoder}"]
     lost = {
         kind: round(ours[by][kind]["mrr"] - of["mrr"], 4)
@@ -155,18 +158,22 @@ def summary(encoder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
         if of["n"] >= FEWEST and ours[by][kind]["mrr"] < of["mrr"] - 0.02
     }
     return {
-        "mrr": ours["mrr"],
-        "non_string_mrr": ours["by_match_type"]["non-string"]["mrr"],
         "mrr_gain": _gain(differences["multi_patient/mrr"]),
         "non_string_gain": _gain(differences["multi_patient/by_match_type/non-string/mrr"]),
-        "hybrid_mrr": hybrid["mrr"],
-        "hybrid_non_string_mrr": hybrid["by_match_type"]["non-string"]["mrr"],
         "forgotten": lost,
+        "mrr": {_short(name, encoder): round(of["mrr"], 4) for name, of in ranked.items()},
+        "non_string_mrr": {
+            _short(name, encoder): round(of["by_match_type"]["non-string"]["mrr"], 4) for name, of in ranked.items()
+        },
     }
 
 
 def _gain(difference: dict[str, Any]) -> list[float]:
     return [round(difference[name], 4) for name in ("mean", "low", "high")]
+
+
+def _short(retriever: str, encoder: Path) -> str:
+    return retriever.replace(str(encoder), "trained")
 
 
 def _setting(text: str) -> tuple[str, Any]:
