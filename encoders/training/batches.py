@@ -43,7 +43,7 @@ def make_batch(data: TrainingData, step: int, settings: TrainingSettings, hard: 
     size, seed = settings.batch_size, settings.seed
     epoch, offset = divmod(step, steps_per_epoch(len(data), size))
     rows = _order(len(data), seed, epoch)[offset * size : (offset + 1) * size]
-    drawn = [_draw(data, row, settings.num_pos, (seed, epoch, int(row))) for row in rows]
+    drawn = [_draw(data, row, settings, (seed, epoch, int(row))) for row in rows]
     terms = np.unique(np.concatenate(drawn))
     if hard and settings.hard_negatives:
         more_rows, more_terms = hard.draw(drawn, settings.hard_negatives.per_chunk, (seed, step))
@@ -65,11 +65,7 @@ def _pairs(
         excluded = _true_of(data, rows, terms)
     else:
         excluded = csr_array(shape, dtype=bool) if copies is not None else draws.astype(bool)
-    positives = draws
-    if settings.provenance_weights:
-        weights = np.array([settings.provenance_weights.get(name, 1.0) for name in PROVENANCES], np.float32)
-        positives = draws.multiply(_by_provenance(data, rows[: len(drawn)], terms, weights, shape)).tocsr()
-    return Pairs(positives, excluded, copies)
+    return Pairs(draws, excluded, copies)
 
 
 @lru_cache(maxsize=2)
@@ -77,12 +73,21 @@ def _order(records: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(records)
 
 
-def _draw(data: TrainingData, row: int, num_pos: int, seed: tuple[int, ...]) -> np.ndarray:
-    """`num_pos` terms without replacement from the list, repeated until it is long enough (DR.EHR), and all phrases."""
-    terms, is_phrase = data.chunk_terms(row), data.chunk_provenance(row) == PHRASE
-    listed = terms[~is_phrase]
-    repeated = np.tile(listed, -(-num_pos // len(listed)))
-    return np.concatenate([np.random.default_rng(seed).choice(repeated, num_pos, replace=False), terms[is_phrase]])
+def _draw(data: TrainingData, row: int, settings: TrainingSettings, seed: tuple[int, ...]) -> np.ndarray:
+    """Ids of `num_pos` terms of the record, then all its phrases.
+
+    Terms are drawn without replacement from the list, repeated until it is long enough (DR.EHR); where provenances have
+    weights, with replacement and as likely as they weigh.
+    """
+    terms, provenance = data.chunk_terms(row), data.chunk_provenance(row)
+    is_phrase = provenance == PHRASE
+    listed, generator = terms[~is_phrase], np.random.default_rng(seed)
+    weights = np.array([settings.provenance_weights.get(name, 1.0) for name in PROVENANCES])[provenance[~is_phrase]]
+    if settings.provenance_weights and weights.sum():
+        drawn = generator.choice(listed, settings.num_pos, p=weights / weights.sum())
+    else:
+        drawn = generator.choice(np.tile(listed, -(-settings.num_pos // len(listed))), settings.num_pos, replace=False)
+    return np.concatenate([drawn, terms[is_phrase]])
 
 
 def _true_of(data: TrainingData, rows: np.ndarray, terms: np.ndarray) -> csr_array:
@@ -101,21 +106,6 @@ def _phrases_in(data: TrainingData, rows: np.ndarray, terms: np.ndarray) -> csr_
     texts = data.chunk_texts(rows) if columns else [""] * len(rows)
     found = [[columns[phrase] for phrase in phrases_of(text) & columns.keys()] for text in texts]
     return _membership([np.array(each, np.int64) for each in found], len(terms))
-
-
-def _by_provenance(
-    data: TrainingData, rows: np.ndarray, terms: np.ndarray, weights: np.ndarray, shape: tuple[int, int]
-) -> csr_array:
-    """What each pair of a chunk and a term of its list weighs."""
-    values, owners, columns = [], [], []
-    for i, row in enumerate(rows):
-        listed, first = np.unique(data.chunk_terms(row), return_index=True)
-        provenance, here = data.chunk_provenance(row)[first], np.isin(listed, terms)
-        values.append(weights[provenance[here]])
-        columns.append(np.searchsorted(terms, listed[here]))
-        owners.append(np.full(here.sum(), i))
-    flat = (np.concatenate(values), (np.concatenate(owners), np.concatenate(columns)))
-    return csr_array(flat, shape=shape)
 
 
 def _membership(members: Sequence[np.ndarray], columns: int) -> csr_array:

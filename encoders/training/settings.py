@@ -1,10 +1,14 @@
 """How an encoder is trained."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
-from encoders.losses import LOSSES, LossName
+from encoders.losses import LossName
+from encoders.training.data import PHRASE, PROVENANCES
+
+Provenance = Annotated[str, Field(pattern=f"^({'|'.join(PROVENANCES[1:PHRASE])})$")]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class LoraSettings(BaseModel):
@@ -74,8 +78,8 @@ class TrainingSettings(BaseModel):
     """InfoNCE divides cosines by it; multi-similarity has none."""
     false_negative_mask: bool = True
     """A term that is true of a chunk is never its negative."""
-    provenance_weights: dict[str, float] = {}
-    """Of positives, by how a term came into the record (docs/training.md); 1 where it is not named."""
+    provenance_weights: dict[Provenance, NotNegative] = {}
+    """How often a term is drawn, by how it came into the record; 1 where it is not named."""
     distillation: DistillationSettings | None = None
     hard_negatives: HardNegativeSettings | None = None
     tuning: Literal["full", "lora"] = "full"
@@ -102,9 +106,3 @@ class TrainingSettings(BaseModel):
     def freezes_bf16(self) -> bool:
         """Whether weights that are not trained are held in bf16. FSDP2 shards weights of one format."""
         return self.tuning == "lora" and self.precision == "bf16" and self.sharding == "ddp"
-
-    @model_validator(mode="after")
-    def _published_loss_as_published(self) -> "TrainingSettings":
-        if LOSSES[self.loss].counts_copies and self.provenance_weights:
-            raise ValueError(f"loss={self.loss} counts copies of terms and knows no provenance_weights")
-        return self

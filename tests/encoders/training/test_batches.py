@@ -50,15 +50,28 @@ def test_the_published_loss_counts_the_copies_that_other_chunks_drew(training_da
     assert ((positives > 0) & (negatives > 0)).any(), "a term that two chunks drew is a positive and a negative"
 
 
-def test_positives_weigh_what_their_provenance_weighs(training_data):
+def test_terms_are_drawn_as_often_as_their_provenance_weighs(training_data):
     # The first name of a concept is matched, the others are synonyms.
-    batch = batch_of(training_data, provenance_weights={"synonym": 0.25})
-    plain, weighted = dense(batch_of(training_data))[0], dense(batch)[0]
-    is_synonym = np.array(
-        [training_data.term(term) not in {names[0] for names in TERMS.values()} for term in batch.terms]
-    )
-    np.testing.assert_array_equal(weighted, plain * np.where(is_synonym, 0.25, 1))
-    assert (is_synonym & (plain > 0)).any()
+    matched = {names[0] for names in TERMS.values()}
+    counts = {True: 0.0, False: 0.0}
+    for step in range(40):
+        batch = batch_of(training_data, step, provenance_weights={"synonym": 0.25}, num_pos=6)
+        positives, negatives = dense(batch)
+        assert (positives.sum(1) == 6).all()
+        assert not (positives * negatives).any()
+        listed = [len(training_data.chunk_terms(row)) for row in batch.rows]
+        for column, term in enumerate(batch.terms):
+            both = positives[[n == 4 for n in listed], column].sum()  # two concepts, two names each
+            counts[training_data.term(int(term)) in matched] += both
+    assert counts[False] / counts[True] == pytest.approx(0.25, rel=0.2)
+
+
+def test_a_provenance_of_no_weight_is_never_drawn_where_there_is_another(training_data):
+    matched = {names[0] for names in TERMS.values()}
+    batch = batch_of(training_data, provenance_weights={"synonym": 0})
+    assert {training_data.term(int(term)) for term in batch.terms} <= matched
+    nothing = batch_of(training_data, provenance_weights={"synonym": 0, "match": 0})
+    assert (dense(nothing)[0].sum(1) == 3).all()
 
 
 def test_a_batch_is_a_function_of_seed_and_step(training_data):
