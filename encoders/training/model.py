@@ -1,6 +1,6 @@
 """An encoder made ready for training: adapters, gradient checkpointing, and the workers it is spread over."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
@@ -34,6 +34,13 @@ def prepare(encoder: Encoder, settings: TrainingSettings) -> None:
         if settings.freezes_bf16:
             for weight in encoder.parameters():
                 weight.data = weight.data if weight.requires_grad else weight.data.bfloat16()
+    if settings.dropout is not None:
+        modules: Iterable[Any] = encoder.modules()
+        for module in modules:
+            if isinstance(module, torch.nn.Dropout):
+                module.p = settings.dropout
+            elif isinstance(getattr(module, "attention_dropout", None), float):  # of decoders' attention
+                module.attention_dropout = settings.dropout
     if settings.gradient_checkpointing:
         encoder.transformer.gradient_checkpointing_enable({"use_reentrant": False})
 

@@ -82,6 +82,8 @@ class TrainingSettings(BaseModel):
     """How often a term is drawn, by how it came into the record; 1 where it is not named."""
     distillation: DistillationSettings | None = None
     hard_negatives: HardNegativeSettings | None = None
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """In place of the base's own, of adapters too."""
     tuning: Literal["full", "lora"] = "full"
     lora: LoraSettings = LoraSettings()
     part_tokens: int = Field(default=16_384, gt=0)

@@ -21,12 +21,9 @@ from encoders.training.workers import Workers
 SETTINGS = TrainingSettings(batch_size=6, num_pos=3, part_tokens=100)
 
 
-def step(folder, data, settings, dropout=0.0, teacher=None):
+def step(folder, data, settings, teacher=None):
     """The loss of a batch and the gradient of every trained weight."""
     encoder = Encoder.load(str(folder))
-    for module in encoder.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = dropout
     prepare(encoder, settings)
     workers = Workers.here()
     model = spread(encoder, settings, workers)
@@ -56,11 +53,12 @@ def taught(data):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_gradient_cache_gives_the_gradient_of_the_whole_batch_with_dropout(tiny_encoder, training_data, loss):
-    settings = SETTINGS.model_copy(update={"loss": loss})
+    settings = SETTINGS.model_copy(update={"loss": loss, "dropout": 0.3})
     cached = settings.model_copy(update={"gradient_cache": True})
-    whole = step(tiny_encoder, training_data, settings, dropout=0.3)
-    same(step(tiny_encoder, training_data, cached, dropout=0.3), whole)
-    assert step(tiny_encoder, training_data, settings)[0] != whole[0], "dropout was on"
+    whole = step(tiny_encoder, training_data, settings)
+    same(step(tiny_encoder, training_data, cached), whole)
+    without = settings.model_copy(update={"dropout": 0.0})
+    assert step(tiny_encoder, training_data, without)[0] != whole[0], "dropout was on"
 
 
 def test_parts_do_not_change_the_gradient(tiny_encoder, training_data):
@@ -136,7 +134,7 @@ VARIANTS = {
 def cases(architecture):
     """Settings by a name for a file."""
     for number, change in enumerate([*VARIANTS[architecture], FSDP, LORA, {**LORA, **FSDP}]):
-        yield f"{architecture}-{number}", SETTINGS.model_copy(update=change)
+        yield f"{architecture}-{number}", SETTINGS.model_copy(update={"dropout": 0.1, **change})
 
 
 def test_two_workers_have_the_gradient_of_one_on_the_whole_batch_with_dropout(architectures, tmp_path):
@@ -154,7 +152,7 @@ def test_two_workers_have_the_gradient_of_one_on_the_whole_batch_with_dropout(ar
 def of_variant(encoder, tables, settings):
     torch.manual_seed(0)  # adapters begin at random
     data = TrainingData(tables)
-    return step(encoder, data, settings, 0.1, taught(data) if settings.distillation else None)
+    return step(encoder, data, settings, taught(data) if settings.distillation else None)
 
 
 def both_workers(rank, port, architectures, output):
