@@ -92,7 +92,7 @@ def one_product(encoder: Encoder, data: TrainingData, batch: Batch) -> torch.Ten
     """And scored by one matrix product, copies as weights."""
     sides = [[data.chunk_tokens(row) for row in batch.rows], [data.term_tokens(term) for term in batch.terms]]
     chunks, terms = (Side(encode(encoder, of), None) for of in sides)
-    return Objective(SETTINGS)(chunks, terms, batch.pairs, None, Workers())
+    return Objective(SETTINGS)(chunks, terms, batch.pairs, Workers())
 
 
 SETTINGS = TrainingSettings(loss="multi_similarity_as_published", false_negative_mask=False)

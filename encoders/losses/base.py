@@ -49,4 +49,4 @@ class PerAnchor(Loss):
         return torch.stack([self.of_anchors(scores, positives, negatives) * counts, counts.to(scores.dtype)], dim=1)
 
     def total(self, statistics: torch.Tensor) -> torch.Tensor:
-        return statistics[:, 0].sum() / statistics[:, 1].sum().clamp(min=1)
+        return statistics[:, 0].sum() / statistics[:, 1].sum()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array, eye_array
+from scipy.sparse import csr_array
 
 from encoders.losses import LOSSES
 from encoders.training.data import PHRASE, PROVENANCES, TrainingData
@@ -29,8 +29,6 @@ class Batch(NamedTuple):
     """Ids of the terms, ascending, int (T,)."""
     pairs: Pairs
     """(B + H, T)."""
-    synonyms: Pairs | None
-    """(T, T): names of one concept; terms true of one chunk are no negatives of each other."""
 
 
 def steps_per_epoch(records: int, batch_size: int) -> int:
@@ -51,9 +49,7 @@ def make_batch(data: TrainingData, step: int, settings: TrainingSettings, hard: 
         more_rows, more_terms = hard.draw(drawn, settings.hard_negatives.per_chunk, (seed, step))
         terms = np.unique(np.concatenate([terms, more_terms]))
         rows = np.concatenate([rows, np.setdiff1d(more_rows, rows)])
-    pairs = _pairs(data, rows, terms, drawn, settings)
-    synonyms = _synonyms(data, terms, pairs.excluded) if settings.synonym_weight else None
-    return Batch([data.idx(row) for row in rows[:size]], rows, terms, pairs, synonyms)
+    return Batch([data.idx(row) for row in rows[:size]], rows, terms, _pairs(data, rows, terms, drawn, settings))
 
 
 def _pairs(
@@ -97,26 +93,11 @@ def _draw(data: TrainingData, row: int, settings: TrainingSettings, seed: tuple[
 def _true_of(data: TrainingData, rows: np.ndarray, terms: np.ndarray) -> csr_array:
     """(rows, terms) bool: the term is in the chunk's full list, names a concept that holds for it, or is its phrase."""
     listed = _membership([np.flatnonzero(np.isin(terms, data.chunk_terms(row))) for row in rows], len(terms))
-    known, names = _concepts_named(data, terms)
-    of_chunks = [data.chunk_concepts(row) for row in rows]
-    holds = _membership([np.flatnonzero(np.isin(known, concepts)) for concepts in of_chunks], len(known))
-    return ((holds @ names.T + listed + _phrases_in(data, rows, terms)) > 0).tocsr()
-
-
-def _synonyms(data: TrainingData, terms: np.ndarray, excluded: csr_array) -> Pairs:
-    _, names = _concepts_named(data, terms)
-    shared = names @ names.T
-    others = shared - diags_array(shared.diagonal())
-    true_of = excluded.astype(np.int32)
-    positives = (others > 0).astype(np.float32).tocsr()
-    return Pairs(positives, ((shared + true_of.T @ true_of + eye_array(len(terms))) > 0).tocsr())
-
-
-def _concepts_named(data: TrainingData, terms: np.ndarray) -> tuple[np.ndarray, csr_array]:
-    """Ids of the concepts that the terms name, ascending, and which term names which, int32 (terms, concepts)."""
-    of_terms = [data.term_concepts(term) for term in terms]
+    of_chunks, of_terms = [data.chunk_concepts(row) for row in rows], [data.term_concepts(term) for term in terms]
     known = np.unique(np.concatenate([np.empty(0, np.int32), *of_terms]))
-    return known, _membership([np.searchsorted(known, concepts) for concepts in of_terms], len(known))
+    holds = _membership([np.flatnonzero(np.isin(known, concepts)) for concepts in of_chunks], len(known))
+    names = _membership([np.searchsorted(known, concepts) for concepts in of_terms], len(known))
+    return ((holds @ names.T + listed + _phrases_in(data, rows, terms)) > 0).tocsr()
 
 
 def _phrases_in(data: TrainingData, rows: np.ndarray, terms: np.ndarray) -> csr_array:

@@ -28,22 +28,16 @@ class Objective:
     def __init__(self, settings: TrainingSettings) -> None:
         self._loss = LOSSES[settings.loss](settings.temperature)
         self._distillation = settings.distillation
-        self._synonym_weight = settings.synonym_weight
 
-    def __call__(
-        self, chunks: Side, terms: Side, pairs: Pairs, synonyms: Pairs | None, workers: Workers
-    ) -> torch.Tensor:
+    def __call__(self, chunks: Side, terms: Side, pairs: Pairs, workers: Workers) -> torch.Tensor:
         """The loss of the whole batch, the same on every worker.
 
         Its gradient on a worker is that of the worker's share of the anchors: the sum over workers is the whole.
         """
-        loss = self._one_way(chunks, terms, pairs, workers)
-        if self._loss.both_ways:
-            loss = (loss + self._one_way(terms, chunks, pairs.transposed(), workers)) / 2
-        if synonyms:
-            names = Side(terms.vectors, None)
-            loss = loss + self._synonym_weight * self._one_way(names, names, synonyms, workers)
-        return loss
+        forward = self._one_way(chunks, terms, pairs, workers)
+        if not self._loss.both_ways:
+            return forward
+        return (forward + self._one_way(terms, chunks, pairs.transposed(), workers)) / 2
 
     def _one_way(self, anchors: Side, candidates: Side, pairs: Pairs, workers: Workers) -> torch.Tensor:
         n, columns = len(anchors.vectors), self._loss.n_statistics + 1
@@ -54,7 +48,9 @@ class Objective:
             scores = own @ others.T
             positives, negatives = (torch.from_numpy(each).to(scores.device) for each in pairs.tile(tile))
             away = scores.new_zeros(len(scores))
-            if self._distillation and anchors.taught is not None and candidates.taught is not None:
+            if self._distillation:
+                assert anchors.taught is not None
+                assert candidates.taught is not None
                 away = divergence(scores, anchors.taught[tile] @ candidates.taught.T, self._distillation.temperature)
             return torch.cat([self._loss.statistics(scores, positives, negatives), away[:, None]], dim=1)
 

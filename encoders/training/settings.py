@@ -80,8 +80,6 @@ class TrainingSettings(BaseModel):
     """A term that is true of a chunk is never its negative."""
     provenance_weights: dict[Provenance, NotNegative] = {}
     """How often a term is drawn, by how it came into the record; 1 where it is not named."""
-    synonym_weight: float = Field(default=0.0, ge=0)
-    """Of a further loss: names of one concept as positives of each other (Liu et al. 2021, arXiv 2010.11784)."""
     distillation: DistillationSettings | None = None
     hard_negatives: HardNegativeSettings | None = None
     dropout: float | None = Field(default=None, ge=0, lt=1)

@@ -62,7 +62,7 @@ class GradientStep:
             if number != NO_PART:
                 vectors[rows] = kept[-1].detach().float()
         vectors = self._workers.sum(vectors).requires_grad_()
-        loss = self._objective(*self._sides(batch, vectors, chunks), batch.pairs, batch.synonyms, self._workers)
+        loss = self._objective(*self._sides(batch, vectors, chunks), batch.pairs, self._workers)
         (gradient,) = torch.autograd.grad(loss, vectors)
         # Data-parallel training averages over the workers; the whole gradient is their sum.
         gradient = self._workers.sum(gradient) * self._workers.world

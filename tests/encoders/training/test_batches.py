@@ -50,20 +50,6 @@ def test_the_published_loss_counts_the_copies_that_other_chunks_drew(training_da
     assert ((positives > 0) & (negatives > 0)).any(), "a term that two chunks drew is a positive and a negative"
 
 
-def test_names_of_one_concept_are_positives_and_terms_of_one_chunk_no_negatives_of_each_other(training_data):
-    batch = batch_of(training_data, synonym_weight=1.0, num_pos=6)
-    positives, negatives = batch.synonyms.tile(slice(0, len(batch.terms)))
-    true_of = dense(batch)[1] == 0
-    concepts = [CONCEPT_OF[training_data.term(int(term))] for term in batch.terms]
-    for i, concept in enumerate(concepts):
-        for j, other in enumerate(concepts):
-            assert positives[i, j] == (concept == other and i != j)
-            together = (true_of[:, i] & true_of[:, j]).any()
-            assert negatives[i, j] == (concept != other and not together)
-    assert positives.any()
-    assert negatives.any()
-
-
 def test_terms_are_drawn_as_often_as_their_provenance_weighs(training_data):
     # The first name of a concept is matched, the others are synonyms.
     matched = {names[0] for names in TERMS.values()}

@@ -125,7 +125,7 @@ VARIANTS = {
         {"loss": "multi_similarity_as_published", "false_negative_mask": False},
         {"gradient_cache": True},
         {**FSDP, "gradient_cache": True},
-        {"distillation": DistillationSettings(teacher="x"), "synonym_weight": 0.5},
+        {"distillation": DistillationSettings(teacher="x")},
     ],
     **{decoder: [{"gradient_checkpointing": True}] for decoder in ("llama", "mistral", "qwen3")},
 }
