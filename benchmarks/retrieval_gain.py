@@ -52,13 +52,13 @@ class Phase(NamedTuple):
     changes: Mapping[str, Any] = MappingProxyType({})
 
 
-PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False, "phrases": 0, "base_weight": 0.0}
+PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False, "phrases": 0}
 ROWS: dict[str, list[Phase]] = {
     "stage 1": [Phase("stage1")],
     "without expansion": [Phase("matched")],
     "without the mask": [Phase("stage1", changes={"false_negative_mask": False})],
     "without phrases": [Phase("stage1", changes={"phrases": 0})],
-    "without averaging": [Phase("stage1", changes={"base_weight": 0.0})],
+    "with averaging": [Phase("stage1", changes={"base_weight": 0.3})],
     "with the base as teacher": [Phase("stage1", changes={"distillation": {"teacher": BUNDLED}})],
     "multi-similarity": [Phase("stage1", changes={"loss": "multi_similarity"})],
     "as published": [Phase("stage1", changes=PUBLISHED)],

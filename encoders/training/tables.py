@@ -74,9 +74,8 @@ def _write_chunks(path: Path, rows: pa.Table, phrases: int, terms: _Numbers, con
             numbered = batch.to_pylist()
             for row in numbered:
                 drawn = [terms[phrase] for phrase in draw_phrases(row["text"], phrases, common)] if phrases else []
-                own = [
-                    phrase for phrase in drawn if phrase >= entities
-                ]  # records know better what is true of an entity
+                # Of an entity the records know better whether it is true.
+                own = [phrase for phrase in drawn if phrase >= entities]
                 row["terms"] = [terms[entity] for entity in row["entities"]] + own
                 row["provenance"] = [_PLACES.get(how, 0) for how in row["provenance"]] + [PHRASE] * len(own)
                 row["concepts"] = sorted(concepts[concept] for concept in row["true_concepts"])

@@ -23,7 +23,6 @@ def tokenise(records: Path, encoder: str, settings: TrainingSettings, folder: Pa
     files = sorted(records.glob("*.jsonl")) if records.is_dir() else [records]
     if not files:
         raise ValueError(f"{records}: holds no training records (*.jsonl)")
-    # One weights file, read once a worker; the batches are large enough that it does not show.
     stage = partial(_stage_batch, encoder=encoder, max_tokens=settings.chunk_tokens)
     ray.data.read_text([str(file) for file in files], include_paths=True).map_batches(
         stage, batch_size=BATCH_ROWS, batch_format="pandas"
