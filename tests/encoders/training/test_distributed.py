@@ -1,9 +1,5 @@
 """Ray Train itself: two workers, checkpoints, runs that go on or may not."""
 
-import os
-import signal
-from functools import partial
-
 import pytest
 import torch
 
@@ -47,33 +43,3 @@ def test_a_diverged_run_ends_without_being_tried_again(local_ray, tiny_encoder, 
     inputs = Inputs(str(tiny_encoder), training_folder)
     with pytest.raises(TrainingDivergedError, match=r"training diverged in step \d: loss nan.*n\d\d_0"):
         train_on_ray(inputs, settings, WorkerSettings(number=1), tmp_path / "storage")
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_nothing_had_been(
-    local_ray, tiny_encoder, training_folder, tmp_path, number
-):
-    settings, workers = SETTINGS.model_copy(update={"dev": DevSettings(every_steps=1)}), WorkerSettings(number=number)
-    asked = tmp_path / "asked"
-
-    def score(encoder, kills):
-        with asked.open("a") as file:
-            file.write("x")
-        times = len(asked.read_text())
-        if kills and times == 3 * number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return {"dev": float(times)}
-
-    ends = []
-    for kills in (True, False):
-        asked.write_text("")
-        inputs = Inputs(str(tiny_encoder), training_folder, score=partial(score, kills=kills))
-        encoder, metrics = train_on_ray(inputs, settings, workers, tmp_path / f"storage-{kills}")
-        assert metrics["step"] == 8
-        assert (len(asked.read_text()) > 8 * number) == kills, "some steps were done again"
-        ends.append(encoder)
-    for killed, whole in zip(ends[0].parameters(), ends[1].parameters(), strict=True):
-        if number == 1:
-            assert torch.equal(killed, whole)
-        torch.testing.assert_close(killed, whole, rtol=1e-3, atol=1e-4)
