@@ -9,8 +9,6 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 from threading import Thread
 
 import pytest
