@@ -115,7 +115,9 @@ def _match(
 ) -> Iterator[Record | None]:
     stage1 = _stage1(graph, settings.model_dump_json())
     for note in notes:
-        yield from stage1.records(note.note_id, note.text, note.spans, excluded_terms, frequencies)
+        told = (note.note_id, note.text, note.spans, excluded_terms, frequencies)
+        yield from stage1.records(*told)
+        yield from stage1.rewritten_records(*told)
 
 
 def _frequencies(store: Store, graph: Path, settings: Stage1Settings) -> Counter[str]:

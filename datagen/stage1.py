@@ -12,6 +12,7 @@ from datagen.expansion import ExpansionSettings, concepts_named, expand
 from datagen.graph.artefact import BuiltGraph
 from datagen.matching import Match, MatchingSettings, make_matcher
 from datagen.records import TRUE_ASSERTIONS, Entity, concept_named, make_record
+from datagen.rewriting import Rewriter, RewritingSettings
 from datagen.schwartz_hearst import Definition
 
 
@@ -23,6 +24,8 @@ class Stage1Settings(BaseModel):
     assertion: Literal["leave_out", "keep"] = "leave_out"
     """What becomes of mentions that are negated, hypothetical or about the family; the paper keeps them."""
     expansion: ExpansionSettings = ExpansionSettings()
+    rewriting: RewritingSettings = RewritingSettings()
+    """Further records of the same notes with other mentions; the paper has none."""
 
 
 def stage1_settings(settings: Stage1Settings) -> Stage1Settings:
@@ -46,6 +49,7 @@ class Stage1:
         self.graph, self._settings = graph, settings
         self._matcher = make_matcher(settings.matching, graph)
         self._abbreviations = Abbreviations(graph, settings.abbreviations)
+        self._rewriter = Rewriter(graph, self._matcher, settings.rewriting)
 
     def records(
         self,
@@ -54,15 +58,17 @@ class Stage1:
         spans: Iterable[tuple[int, int]],
         excluded_terms: frozenset[str] = frozenset(),
         frequencies: Mapping[str, int] | None = None,
+        defined: Iterable[Definition] = (),
     ) -> Iterator[dict[str, Any] | None]:
         """A record, or None where nothing is left, for each chunk of one note: `spans` of its cleaned text.
 
         What a mention asserts is read off the whole note: a heading governs what follows it into the next chunk.
         `excluded_terms` (normalised) never become entities and are not expanded. A term counts as asserted by its best
         mention: present before historical before the rest. With `assertion: leave_out`, no name of a concept that is
-        only denied is added. `frequencies`: see `datagen.expansion.expand`.
+        only denied is added. `frequencies`: see `datagen.expansion.expand`. `defined`: what is known of short forms of
+        the note beside what it says itself.
         """
-        definitions, context = self._abbreviations.definitions(note), AssertionContext(note)
+        definitions, context = [*defined, *self._abbreviations.definitions(note)], AssertionContext(note)
         spans = list(spans)
         texts = [note[start:end] for start, end in spans]
         for i, (text, matches) in enumerate(zip(texts, self._matcher.find_all(texts), strict=True)):
@@ -73,6 +79,20 @@ class Stage1:
 
             mentions = list(self._mentions(chunk_id, text, matches, definitions, assertion_of))
             yield self._record(chunk_id, text, mentions, excluded_terms, frequencies)
+
+    def rewritten_records(
+        self,
+        note_id: str,
+        note: str,
+        spans: Sequence[tuple[int, int]],
+        excluded_terms: frozenset[str] = frozenset(),
+        frequencies: Mapping[str, int] | None = None,
+    ) -> Iterator[dict[str, Any] | None]:
+        """The same of the note told again as often as the settings say, under ids of their own: `<note_id>~<copy>`."""
+        for copy in range(1, self._settings.rewriting.copies + 1):
+            name = f"{note_id}~{copy}"
+            told = self._rewriter.rewrite(name, note, spans, excluded_terms)
+            yield from self.records(name, told.text, told.spans, excluded_terms, frequencies, told.definitions)
 
     def frequencies(self, texts: Sequence[str]) -> Counter[str]:
         """How many of the texts use each term of the graph."""

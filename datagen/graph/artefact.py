@@ -134,6 +134,22 @@ class BuiltGraph:
     def semantic_types(self, concept: str) -> tuple[str, ...]:
         return tuple(self._semantic_types[self._concepts[concept]].as_py())
 
+    def short_forms(self) -> list[str]:
+        """Every short form of the inventories, as written."""
+        return self._short_forms.keys()
+
+    def concepts_by_type(self) -> dict[str, np.ndarray]:
+        """Of each semantic type the places of the concepts that have it, which `concept_at` takes."""
+        owners = np.repeat(np.arange(len(self._concepts)), np.diff(_numbers(self._semantic_types.offsets)))
+        encoded = self._semantic_types.flatten().dictionary_encode()
+        codes = encoded.indices.to_numpy()
+        names = encoded.dictionary.to_pylist()
+        by_code = np.split(owners[np.argsort(codes, kind="stable")], np.cumsum(np.bincount(codes))[:-1])
+        return dict(zip(names, by_code, strict=True))
+
+    def concept_at(self, place: int) -> str:
+        return self._concepts.restore_key(place)
+
     def parents(self, concept: str) -> tuple[str, ...]:
         """The concepts one is_a step up."""
         return self._ids(self._parents[self._concepts[concept]])
