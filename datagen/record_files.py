@@ -43,7 +43,8 @@ def match_entities(
     """Stage 1: records of the graph terms matched in each chunk and of their expansion. Counts as `write_records`."""
     frequencies = _frequencies(store, graph, settings) if settings.expansion.profile == "nearest" else None
     make = partial(_match, graph=graph, settings=settings, excluded_terms=guard.terms, frequencies=frequencies)
-    return write_records(store, make, guard, graph, folder, progress, "notes matched")
+    lists = _stage1(graph, settings.model_dump_json(), guard.terms).list_records(frequencies)
+    return write_records(store, make, guard, graph, folder, progress, "notes matched", further=lists)
 
 
 def generate_entities(
@@ -69,10 +70,11 @@ def write_records(
     progress: Progress,
     doing: str,
     asked: tuple[dict[str, int], dict[str, Any]] | None = None,
+    further: Iterable[Record | None] = (),
 ) -> dict[str, int]:
     """Write `records.jsonl` and its report into `folder`; `asked` are counts and usage of a model that was asked.
 
-    The counts of notes, chunks, records and entities, and of notes left out by rule.
+    `further` are records of no note. The counts of notes, chunks, records and entities, and of notes left out by rule.
     Raises ValueError when no chunk gives a record.
     """
     total = store.notes().count_rows()
@@ -82,9 +84,13 @@ def write_records(
         batches = read_notes(store).map_batches(as_lines, batch_size=NOTES_AT_ONCE, batch_format="pyarrow")
         for batch in batches.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in cast(pa.Table, batch).to_pylist():
-                file.writelines(line + "\n" for line in row["lines"])
+                file.writelines(row["lines"])
                 counts.update(json.loads(row["counts"]))
                 progress(doing, row["notes"], total)
+        for record in further:
+            if record:
+                file.write(_as_line(record))
+                counts.update(records=1, entities=len(record["entities"]))
     if not counts["records"]:
         left_out = {rule: count for rule, count in counts.items() if rule.startswith("left_out")}
         raise ValueError(
@@ -100,9 +106,13 @@ def write_records(
 def _as_lines(table: pa.Table, make: MakeRecords, guard: Guard, chunking: ChunkingSettings) -> pa.Table:
     counts: Counter[str] = Counter(chunks=0, records=0, entities=0)
     records = list(make(training_notes(table, guard, chunking, counts), counts))
-    lines = [json.dumps(record, ensure_ascii=False) for record in records if record]
+    lines = [_as_line(record) for record in records if record]
     counts.update(chunks=len(records), records=len(lines), entities=sum(len(r["entities"]) for r in records if r))
     return pa.table({"lines": pa.array([lines]), "counts": [json.dumps(counts)], "notes": [len(table)]})
+
+
+def _as_line(record: Record) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _match(
@@ -113,9 +123,9 @@ def _match(
     excluded_terms: frozenset[str],
     frequencies: Mapping[str, int] | None,
 ) -> Iterator[Record | None]:
-    stage1 = _stage1(graph, settings.model_dump_json())
+    stage1 = _stage1(graph, settings.model_dump_json(), excluded_terms)
     for note in notes:
-        told = (note.note_id, note.text, note.spans, excluded_terms, frequencies)
+        told = (note.note_id, note.text, note.spans, frequencies)
         yield from stage1.records(*told)
         yield from stage1.rewritten_records(*told)
 
@@ -127,7 +137,7 @@ def _frequencies(store: Store, graph: Path, settings: Stage1Settings) -> Counter
     hashes = np.fromiter((xxhash.xxh64_intdigest(each.as_py().encode()) for each in ids), np.uint64, len(ids))
     rows = np.sort(np.argsort(hashes, kind="stable")[:MOST_NOTES_COUNTED])
     texts = notes.take(rows.tolist(), columns=["text"])["text"].to_pylist()
-    stage1 = _stage1(graph, settings.model_dump_json())
+    stage1 = _stage1(graph, settings.model_dump_json(), frozenset())
     counts: Counter[str] = Counter()
     for first in range(0, len(texts), NOTES_AT_ONCE):
         counts.update(stage1.frequencies(texts[first : first + NOTES_AT_ONCE]))
@@ -153,8 +163,8 @@ def _annotator(graph: Path, answers: Path | None) -> Annotator:
 
 
 @lru_cache(maxsize=1)
-def _stage1(graph: Path, settings: str) -> Stage1:
-    return Stage1(_built(graph), Stage1Settings.model_validate_json(settings))
+def _stage1(graph: Path, settings: str, excluded_terms: frozenset[str]) -> Stage1:
+    return Stage1(_built(graph), Stage1Settings.model_validate_json(settings), excluded_terms)
 
 
 @lru_cache(maxsize=1)

@@ -7,26 +7,17 @@ among them. Source: mention replacement and synonym replacement of Dai & Adel 20
 
 import random
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Sequence
-from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
 from pydantic import BaseModel, Field
 
 from datagen.expansion import concepts_named
 from datagen.graph.artefact import BuiltGraph
 from datagen.matching import Matcher
-from datagen.schwartz_hearst import Definition, is_short_form
+from datagen.prose_names import ProseNames
+from datagen.schwartz_hearst import Definition
 
-LONGEST_NAME = 4
-"""Words of a name that is put into a text; longer ones are titles of a classification."""
-SHORTEST_NAME = 4
-"""Characters."""
-_NO_PROSE = frozenset("[](),;:")
-_RARE = 0.1
-"""Share of the uses of a short form below which a meaning of it is not put into a text."""
 _TRIES = 20
 
 
@@ -38,7 +29,7 @@ class RewritingSettings(BaseModel):
     other_concept: float = Field(default=0.5, ge=0, le=1)
     """Share of the terms of a note for which another concept is put."""
     other_name: float = Field(default=0.4, ge=0, le=1)
-    """Share of the terms, these among them, for which another name is put."""
+    """Share of the terms that keep their concept for which another name is put."""
     seed: int = 0
 
 
@@ -55,13 +46,11 @@ class Rewritten(NamedTuple):
 class Rewriter:
     """Tells notes again."""
 
-    def __init__(self, graph: BuiltGraph, matcher: Matcher, settings: RewritingSettings) -> None:
-        self._graph, self._matcher, self._settings = graph, matcher, settings
+    def __init__(self, graph: BuiltGraph, matcher: Matcher, names: ProseNames, settings: RewritingSettings) -> None:
+        self._graph, self._matcher, self._names, self._settings = graph, matcher, names, settings
 
-    def rewrite(
-        self, name: str, text: str, spans: Sequence[tuple[int, int]], excluded_terms: frozenset[str] = frozenset()
-    ) -> Rewritten:
-        """The note with other mentions, the same for the same `name`; `excluded_terms` are not put into it.
+    def rewrite(self, name: str, text: str, spans: Sequence[tuple[int, int]]) -> Rewritten:
+        """The note with other mentions, the same for the same `name`.
 
         A term becomes the same everywhere in the note. Ends of spans within a mention move behind it.
         """
@@ -70,7 +59,7 @@ class Rewriter:
         replacements: dict[str, str | Definition | None] = {}
         for match in matches:
             if match.term not in replacements:
-                replacements[match.term] = self._replacement(match.term, draw, excluded_terms)
+                replacements[match.term] = self._replacement(match.term, draw)
         pieces, places, at = [], _Places([], [], []), 0
         for match in matches:
             other = replacements[match.term]
@@ -84,53 +73,30 @@ class Rewriter:
         moved = [(places.of(start), places.of(end)) for start, end in spans]
         return Rewritten("".join([*pieces, text[at:]]), moved, defined)
 
-    def _replacement(self, term: str, draw: random.Random, excluded: frozenset[str]) -> str | Definition | None:
+    def _replacement(self, term: str, draw: random.Random) -> str | Definition | None:
         """Another name, a short form with what it stands for, or None for a term that is to stay."""
         named = concepts_named(self._graph, term)
         if not named:
             return None
         concept = named[0]
         if draw.random() < self._settings.other_concept:
-            concept = self._other_concept(concept, draw, excluded)
+            concept = self._other_concept(concept, draw)
         elif draw.random() >= self._settings.other_name:
             return None
-        names = self._names(concept, excluded)
-        short_forms = [Definition(short, name) for name in names for short in self._short_forms.get(name, ())]
+        names = self._names.of(concept)
+        of_names = (short for name in names for short in self._names.short_forms_of.get(name, ()))
+        short_forms = [Definition(short.written, short.long_form) for short in of_names]
         others: list[str | Definition] = [*(name for name in names if name != term), *short_forms]
         return draw.choice(others) if others else None
 
-    def _other_concept(self, concept: str, draw: random.Random, excluded: frozenset[str]) -> str:
+    def _other_concept(self, concept: str, draw: random.Random) -> str:
         """One of the same semantic type that has several names; the concept itself where none is found."""
-        peers = self._graph_by_type[draw.choice(self._graph.semantic_types(concept))]
+        peers = self._names.by_type[draw.choice(self._graph.semantic_types(concept))]
         for _ in range(_TRIES):
             other = self._graph.concept_at(int(draw.choice(peers)))
-            if len(self._names(other, excluded)) > 1:
+            if len(self._names.of(other)) > 1:
                 return other
         return concept
-
-    def _names(self, concept: str, excluded: frozenset[str]) -> list[str]:
-        """Those that may stand in prose."""
-        return [name for name in self._graph.terms_of(concept) if name not in excluded and self._is_prose(name)]
-
-    def _is_prose(self, name: str) -> bool:
-        is_short = len(name) < SHORTEST_NAME or self._graph.is_abbreviation(name)
-        return not (is_short or len(name.split()) > LONGEST_NAME or _NO_PROSE & set(name))
-
-    @cached_property
-    def _graph_by_type(self) -> dict[str, np.ndarray]:
-        return self._graph.concepts_by_type()
-
-    @cached_property
-    def _short_forms(self) -> dict[str, list[str]]:
-        """Of long forms, by the inventories."""
-        found = defaultdict(list)
-        for short_form in filter(is_short_form, self._graph.short_forms()):
-            senses = self._graph.senses(short_form)
-            fewest = _RARE * sum(sense.uses for sense in senses)
-            for sense in senses:
-                if sense.uses >= fewest:
-                    found[sense.long_form].append(short_form)
-        return found
 
 
 class _Places(NamedTuple):

@@ -11,9 +11,11 @@ from datagen.assertion import Assertion, AssertionContext
 from datagen.expansion import ExpansionSettings, concepts_named, expand
 from datagen.graph.artefact import BuiltGraph
 from datagen.matching import Match, MatchingSettings, make_matcher
+from datagen.prose_names import ProseNames
 from datagen.records import TRUE_ASSERTIONS, Entity, concept_named, make_record
 from datagen.rewriting import Rewriter, RewritingSettings
 from datagen.schwartz_hearst import Definition
+from datagen.term_lists import TermListSettings, term_lists
 
 
 class Stage1Settings(BaseModel):
@@ -26,6 +28,8 @@ class Stage1Settings(BaseModel):
     expansion: ExpansionSettings = ExpansionSettings()
     rewriting: RewritingSettings = RewritingSettings()
     """Further records of the same notes with other mentions; the paper has none."""
+    term_lists: TermListSettings = TermListSettings()
+    """Further records of lists made of the graph alone; the paper has none."""
 
 
 def stage1_settings(settings: Stage1Settings) -> Stage1Settings:
@@ -45,28 +49,30 @@ class _Mention(NamedTuple):
 class Stage1:
     """Makes records with one graph and one set of settings."""
 
-    def __init__(self, graph: BuiltGraph, settings: Stage1Settings) -> None:
-        self.graph, self._settings = graph, settings
+    def __init__(
+        self, graph: BuiltGraph, settings: Stage1Settings, excluded_terms: frozenset[str] = frozenset()
+    ) -> None:
+        """`excluded_terms` (normalised) never become entities, are not expanded and are put into no text."""
+        self.graph, self._settings, self._excluded = graph, settings, excluded_terms
         self._matcher = make_matcher(settings.matching, graph)
         self._abbreviations = Abbreviations(graph, settings.abbreviations)
-        self._rewriter = Rewriter(graph, self._matcher, settings.rewriting)
+        self._names = ProseNames(graph, excluded_terms)
+        self._rewriter = Rewriter(graph, self._matcher, self._names, settings.rewriting)
 
     def records(
         self,
         note_id: str,
         note: str,
         spans: Iterable[tuple[int, int]],
-        excluded_terms: frozenset[str] = frozenset(),
         frequencies: Mapping[str, int] | None = None,
         defined: Iterable[Definition] = (),
     ) -> Iterator[dict[str, Any] | None]:
         """A record, or None where nothing is left, for each chunk of one note: `spans` of its cleaned text.
 
         What a mention asserts is read off the whole note: a heading governs what follows it into the next chunk.
-        `excluded_terms` (normalised) never become entities and are not expanded. A term counts as asserted by its best
-        mention: present before historical before the rest. With `assertion: leave_out`, no name of a concept that is
-        only denied is added. `frequencies`: see `datagen.expansion.expand`. `defined`: what is known of short forms of
-        the note beside what it says itself.
+        A term counts as asserted by its best mention: present before historical before the rest. With
+        `assertion: leave_out`, no name of a concept that is only denied is added. `frequencies`: see
+        `datagen.expansion.expand`. `defined`: what is known of the note's short forms beside what it says itself.
         """
         definitions, context = [*defined, *self._abbreviations.definitions(note)], AssertionContext(note)
         spans = list(spans)
@@ -78,21 +84,28 @@ class Stage1:
                 return context.of(begin + start, begin + end)
 
             mentions = list(self._mentions(chunk_id, text, matches, definitions, assertion_of))
-            yield self._record(chunk_id, text, mentions, excluded_terms, frequencies)
+            yield self._record(chunk_id, text, mentions, frequencies)
 
     def rewritten_records(
         self,
         note_id: str,
         note: str,
         spans: Sequence[tuple[int, int]],
-        excluded_terms: frozenset[str] = frozenset(),
         frequencies: Mapping[str, int] | None = None,
     ) -> Iterator[dict[str, Any] | None]:
         """The same of the note told again as often as the settings say, under ids of their own: `<note_id>~<copy>`."""
         for copy in range(1, self._settings.rewriting.copies + 1):
             name = f"{note_id}~{copy}"
-            told = self._rewriter.rewrite(name, note, spans, excluded_terms)
-            yield from self.records(name, told.text, told.spans, excluded_terms, frequencies, told.definitions)
+            told = self._rewriter.rewrite(name, note, spans)
+            yield from self.records(name, told.text, told.spans, frequencies, told.definitions)
+
+    def list_records(self, frequencies: Mapping[str, int] | None = None) -> Iterator[dict[str, Any] | None]:
+        """One for each list of terms that the settings ask for, with what the graph adds to these."""
+        for number, items in enumerate(term_lists(self.graph, self._names, self._settings.term_lists)):
+            text = ", ".join(item.written for item in items)
+            how = {True: "abbreviation", False: "match"}
+            mentions = [_Mention(item.term, how[item.is_short_form], "present", True) for item in items]
+            yield self._record(f"list_{number}", text, mentions, frequencies)
 
     def frequencies(self, texts: Sequence[str]) -> Counter[str]:
         """How many of the texts use each term of the graph."""
@@ -123,7 +136,6 @@ class Stage1:
         chunk_id: str,
         text: str,
         mentions: list[_Mention],
-        excluded_terms: frozenset[str],
         frequencies: Mapping[str, int] | None,
     ) -> dict[str, Any] | None:
         keep_all = self._settings.assertion == "keep"
@@ -136,8 +148,8 @@ class Stage1:
                     best[mention.term] = mention
             else:
                 denied.add(mention.term)
-        stated = [mention for mention in best.values() if mention.term not in excluded_terms]
-        unwanted = excluded_terms | self._denied_names(denied, best)
+        stated = [mention for mention in best.values() if mention.term not in self._excluded]
+        unwanted = self._excluded | self._denied_names(denied, best)
         entities = [
             Entity(m.term, concept_named(self.graph, m.term) if m.is_clear else "", m.provenance, m.assertion)
             for m in stated

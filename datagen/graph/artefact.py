@@ -147,6 +147,10 @@ class BuiltGraph:
         by_code = np.split(owners[np.argsort(codes, kind="stable")], np.cumsum(np.bincount(codes))[:-1])
         return dict(zip(names, by_code, strict=True))
 
+    @property
+    def n_concepts(self) -> int:
+        return len(self._concepts)
+
     def concept_at(self, place: int) -> str:
         return self._concepts.restore_key(place)
 

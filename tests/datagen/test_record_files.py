@@ -73,6 +73,20 @@ def test_stage_1_matches_and_expands_what_the_passage_asserts(store, graph, tmp_
     assert set(record["provenance"]) - {"match"}
 
 
+def test_stage_1_adds_notes_told_again_and_lists_of_terms_where_it_is_told_to(store, graph, tmp_path):
+    settings = Stage1Settings.model_validate({"rewriting": {"copies": 2}, "term_lists": {"number": 3}})
+    admitted = guard(tmp_path, graph, "guarded")
+    counts = match_entities(store, graph, settings, admitted, tmp_path, ignore_progress)
+    records = read(tmp_path)
+    of_notes = [record["idx"] for record in records[:-3]]
+    assert of_notes[0] == "sick_0"
+    assert set(of_notes[1:]) <= {"sick~1_0", "sick~2_0"}
+    assert [record["idx"] for record in records[-3:]] == ["list_0", "list_1", "list_2"]
+    assert counts["records"] == len(records)
+    assert counts["entities"] == sum(len(record["entities"]) for record in records)
+    assert counts["chunks"] == 6, "each copy has the chunks of its note"
+
+
 def test_stage_2_adds_what_is_implied(store, graph, tmp_path):
     generate_entities(store, graph, None, guard(tmp_path, graph, "guarded"), tmp_path, ignore_progress)
     (record,) = read(tmp_path)

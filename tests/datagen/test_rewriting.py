@@ -8,6 +8,7 @@ from datagen.graph.artefact import BuiltGraph
 from datagen.graph.building import build_graph
 from datagen.graph.tables import KnowledgeGraph
 from datagen.matching import MatchingSettings, make_matcher
+from datagen.prose_names import ProseNames
 from datagen.rewriting import Rewriter, RewritingSettings
 from datagen.stage1 import Stage1, Stage1Settings
 
@@ -36,12 +37,13 @@ def graph(tmp_path_factory):
     return BuiltGraph.open(folder)
 
 
-def rewriter(graph, **settings):
-    return Rewriter(graph, make_matcher(MatchingSettings(), graph), RewritingSettings(copies=1, **settings))
+def rewriter(graph, excluded=frozenset(), **settings):
+    matcher, names = make_matcher(MatchingSettings(), graph), ProseNames(graph, excluded)
+    return Rewriter(graph, matcher, names, RewritingSettings(copies=1, **settings))
 
 
 def rewritten(graph, text, name="n~1", excluded=frozenset(), **settings):
-    return rewriter(graph, **settings).rewrite(name, text, [(0, len(text))], excluded)
+    return rewriter(graph, excluded, **settings).rewrite(name, text, [(0, len(text))])
 
 
 def many(graph, text, **settings):

@@ -40,10 +40,10 @@ PUBLISHED = {"matching": {"profile": "drehr"}, "abbreviations": {"definitions": 
 
 
 def record_of(graph, text, excluded=frozenset(), note=None, frequencies=None, **settings):
-    stage1 = Stage1(graph, Stage1Settings.model_validate(settings or PUBLISHED))
+    stage1 = Stage1(graph, Stage1Settings.model_validate(settings or PUBLISHED), excluded)
     note = note or text
     begin = note.index(text)
-    (record,) = stage1.records("n", note, [(begin, begin + len(text))], excluded, frequencies)
+    (record,) = stage1.records("n", note, [(begin, begin + len(text))], frequencies)
     return record
 
 
