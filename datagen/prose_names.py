@@ -41,6 +41,9 @@ class ProseNames:
         is_title = len(name.split()) > LONGEST or not _NO_PROSE.isdisjoint(name)
         return not is_short and not is_title and name not in self._excluded
 
+    def _knows(self, long_form: str) -> bool:
+        return long_form not in self._excluded and bool(self._graph.concepts_of(long_form))
+
     @cached_property
     def by_type(self) -> dict[str, np.ndarray]:
         """See `BuiltGraph.concepts_by_type`."""
@@ -48,12 +51,12 @@ class ProseNames:
 
     @cached_property
     def short_forms(self) -> list[ShortForm]:
-        """All of the inventories that often mean one thing."""
+        """Those of the inventories that often mean one thing which the graph knows."""
         found = []
         for written in filter(is_short_form, self._graph.short_forms()):
             senses = self._graph.senses(written)
             fewest = _MOSTLY * sum(sense.uses for sense in senses)
-            often = [sense for sense in senses if sense.uses >= fewest and sense.long_form not in self._excluded]
+            often = [sense for sense in senses if sense.uses >= fewest and self._knows(sense.long_form)]
             found += [ShortForm(written, *sense) for sense in often]
         return found
 

@@ -15,13 +15,21 @@ UNUSED = {"gout", "ipf", "pneumonia, unspecified", "inflammation of the lungs by
 def graph(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graph") / "built"
     rows = KnowledgeGraph.from_rows(
-        concepts=[("D:1", "heart failure", []), ("D:2", "pneumonia", []), ("D:3", "gout", []), ("D:4", "disease", [])],
+        concepts=[
+            *(("D:1", "heart failure", []), ("D:2", "pneumonia", []), ("D:3", "gout", []), ("D:4", "disease", [])),
+            ("D:5", "mean arterial pressure", []),
+        ],
         terms=[
             *(("D:1", name, "en", "exact") for name in ("cardiac failure", "IPF")),
             *(("D:2", name, "en", "exact") for name in ("lung infection", *UNUSED - {"gout", "ipf"})),
         ],
         is_a=[("D:1", "D:4"), ("D:2", "D:4")],
-        senses=[("CHF", "heart failure", 60), ("CHF", "chick fever", 5), ("MAP", "mean arterial pressure", 60)],
+        senses=[
+            ("CHF", "heart failure", 60),
+            ("CHF", "chick fever", 5),
+            ("MAP", "mean arterial pressure", 60),
+            ("UN", "unknown", 1),
+        ],
     )
     build_graph(rows, folder)
     return BuiltGraph.open(folder)
@@ -71,4 +79,4 @@ def test_a_record_holds_what_its_items_stand_for_and_what_the_graph_adds(graph):
     assert {"D:1", "D:4"} <= set(record["true_concepts"])
     record = next(each for each in records if "MAP" in each["text"])
     assert "mean arterial pressure" in record["entities"]
-    assert record["concepts"][record["entities"].index("mean arterial pressure")] == ""
+    assert record["concepts"][record["entities"].index("mean arterial pressure")] == "D:5"
