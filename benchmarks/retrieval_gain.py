@@ -12,7 +12,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -55,6 +55,7 @@ class Phase(NamedTuple):
 PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False, "phrases": 0}
 ROWS: dict[str, list[Phase]] = {
     "stage 1": [Phase("stage1")],
+    "without copies and lists": [Phase("notes")],
     "without expansion": [Phase("matched")],
     "without the mask": [Phase("stage1", changes={"false_negative_mask": False})],
     "without phrases": [Phase("stage1", changes={"phrases": 0})],
@@ -67,15 +68,15 @@ ROWS: dict[str, list[Phase]] = {
 
 
 def tokenised(records: Path, name: str, work: Path, settings: TrainingSettings) -> TrainingData:
-    """The records' tables; `matched` leaves out what the graph added."""
+    """The tables of all records, or of what SUBSETS says."""
     folder = work / f"data-{name}-{settings.phrases}"
     if not folder.exists():
         aside = folder.with_suffix(".unfinished")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         lines = [line for file in sorted(records.glob("*.jsonl")) for line in file.open(encoding="utf-8")]
-        if name == "matched":
-            lines = [kept for line in lines if (kept := _matched_only(line))]
+        if name in SUBSETS:
+            lines = [kept for line in lines if (kept := SUBSETS[name](line))]
         rows = stage_records(lines, [str(records)] * len(lines), BUNDLED, settings.chunk_tokens)
         write_tables(rows, BUNDLED, settings, aside)
         aside.rename(folder)
@@ -88,6 +89,15 @@ def _matched_only(line: str) -> str:
     for name in ("entities", "concepts", "provenance", "assertion"):
         record[name] = [record[name][place] for place in kept]
     return json.dumps(record) if kept else ""
+
+
+def _of_notes(line: str) -> str:
+    name = json.loads(line)["idx"]
+    return "" if "~" in name or name.startswith("list_") else line
+
+
+SUBSETS: dict[str, Callable[[str], str]] = {"matched": _matched_only, "notes": _of_notes}
+"""What is left of a line: without what the graph added to it; nothing where the chunk is not the notes' own."""
 
 
 def train_row(

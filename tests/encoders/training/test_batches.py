@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from encoders.training.batches import make_batch, steps_per_epoch
 from encoders.training.settings import TrainingSettings
@@ -94,3 +95,8 @@ def test_an_epoch_holds_every_record_once_and_the_next_has_another_order(trainin
 def test_too_few_records_for_a_batch_are_refused():
     with pytest.raises(ValueError, match="5 training records do not fill one batch of batch_size=6"):
         steps_per_epoch(5, 6)
+
+
+def test_a_provenance_that_no_record_can_have_is_refused():
+    with pytest.raises(ValidationError, match=r"provenance_weights\.hyponym"):
+        TrainingSettings(provenance_weights={"hyponym": 0.5})
