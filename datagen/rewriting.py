@@ -91,11 +91,12 @@ class Rewriter:
 
     def _other_concept(self, concept: str, draw: random.Random) -> str:
         """One of the same semantic type that has several names; the concept itself where none is found."""
-        peers = self._names.by_type[draw.choice(self._graph.semantic_types(concept))]
-        for _ in range(_TRIES):
-            other = self._graph.concept_at(int(draw.choice(peers)))
-            if len(self._names.of(other)) > 1:
-                return other
+        if types := self._graph.semantic_types(concept):
+            peers = self._names.by_type[draw.choice(types)]
+            for _ in range(_TRIES):
+                other = self._graph.concept_at(int(draw.choice(peers)))
+                if len(self._names.of(other)) > 1:
+                    return other
         return concept
 
 

@@ -12,7 +12,7 @@ from datagen.prose_names import ProseNames
 from datagen.rewriting import Rewriter, RewritingSettings
 from datagen.stage1 import Stage1, Stage1Settings
 
-TYPES = {"D": "disease", "R": "drug"}
+TYPES = {"D": ["disease"], "R": ["drug"], "X": []}
 NAMES = {
     "D:1": ["heart failure", "cardiac failure"],
     "D:2": ["pneumonia", "lung infection"],
@@ -20,6 +20,7 @@ NAMES = {
     "D:4": ["gout"],
     "R:1": ["furosemide", "frusemide"],
     "R:2": ["amoxicillin", "amoxycillin"],
+    "X:1": ["syncope", "fainting"],
 }
 EITHER = {"other_concept": 1, "other_name": 0}
 NAME_ONLY = {"other_concept": 0, "other_name": 1}
@@ -29,7 +30,7 @@ NAME_ONLY = {"other_concept": 0, "other_name": 1}
 def graph(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graph") / "built"
     rows = KnowledgeGraph.from_rows(
-        concepts=[(concept, names[0], [TYPES[concept[0]]]) for concept, names in NAMES.items()],
+        concepts=[(concept, names[0], TYPES[concept[0]]) for concept, names in NAMES.items()],
         terms=[(concept, name, "en", "exact") for concept, names in NAMES.items() for name in names[1:]],
         senses=[("CHF", "heart failure", 95), ("CHF", "chick fever", 5), ("CF", "cardiac failure", 1), ("CF", "x", 99)],
     )
@@ -63,6 +64,10 @@ def test_another_concept_of_the_type_under_a_name_that_may_stand_in_prose(graph)
 
 def test_another_name_or_a_short_form_that_mostly_means_it(graph):
     assert many(graph, "Has heart failure.", **NAME_ONLY) == {"Has cardiac failure.", "Has CHF."}
+
+
+def test_a_concept_without_a_semantic_type_stays(graph):
+    assert many(graph, "Had syncope.", **EITHER) == {"Had fainting."}
 
 
 def test_nothing_where_there_is_no_other_name(graph):
