@@ -49,7 +49,13 @@ class Encoder(torch.nn.Module):
         encoder = cls(transformer, tokenizer, spec, fingerprint(folder, spec))
         if spec.latent_attention:
             load_model(encoder.latent_attention, folder / LATENT_FOLDER / WEIGHTS)
-        return encoder.to(transformer.dtype).eval()
+        return encoder.in_format(transformer.dtype).eval()
+
+    def in_format(self, number_format: torch.dtype) -> "Encoder":
+        """The encoder with its weights in a number format. Buffers stay: rotary frequencies are only right in fp32."""
+        for weight in self.parameters():
+            weight.data = weight.data.to(number_format)
+        return self
 
     def save(self, folder: Path) -> None:
         """Write the encoder as plain sentence-transformers and this project both load it."""
@@ -97,7 +103,8 @@ class Encoder(torch.nn.Module):
         """Passage vectors, float32 (n, dimension)."""
         return self._encode(texts, "passage", progress)
 
-    @torch.inference_mode()
+    # Not inference mode: sharded weights (FSDP2) that are first gathered in it could never be trained.
+    @torch.no_grad()
     def _encode(self, texts: Sequence[str], kind: str, progress: Progress | None) -> np.ndarray:
         vectors = np.empty((len(texts), self.spec.dimension), dtype=np.float32)
         token_ids = self.tokenize(texts, kind) if texts else []

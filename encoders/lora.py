@@ -23,6 +23,7 @@ def add_lora(encoder: Encoder, settings: LoraSettings) -> None:
     config = peft.LoraConfig(
         r=settings.r, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets, bias="none"
     )
+    encoder.requires_grad_(False)
     encoder.transformer = peft.get_peft_model(encoder.transformer, config)
 
 

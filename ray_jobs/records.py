@@ -1,6 +1,7 @@
 """What the jobs that write training records share: their settings, the built knowledge graph, the step."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ray_jobs.job import Folder, require
 from ray_jobs.steps import Step, package_data, run_step
 
 MERGE_REPORT = "merge.json"
-"""Beside the built graph: what was joined, what was refused, samples of both."""
+"""Beside the built graph and the records: its sources, what was joined, what was refused, samples of both."""
 
 WriteRecords = Callable[[Store, Path, Guard, Path], dict[str, int]]
 """Takes the store, the built graph, the guard and the folder to write to; gives the counts."""
@@ -51,6 +52,12 @@ def run_record_step(
     require_inputs(settings)
     require(**{key.replace(".", "__"): path for key, path in files.items()})
     graph = _built_graph(settings)
+
+    def write_step(step: Step) -> dict[str, int]:
+        # Whoever trains on the records is told the licences of the graph that is in them.
+        shutil.copy(settings.built_graph.path / MERGE_REPORT, step.folder)
+        return write(Store(settings.store.path), graph, Guard(settings.guard, BuiltGraph.open(graph)), step.folder)
+
     run_step(
         name,
         settings.output.path,
@@ -62,9 +69,7 @@ def run_record_step(
             **settings.guard.files(),
             **files,
         },
-        lambda step: write(
-            Store(settings.store.path), graph, Guard(settings.guard, BuiltGraph.open(graph)), step.folder
-        ),
+        write_step,
     )
 
 

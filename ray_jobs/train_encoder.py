@@ -55,6 +55,12 @@ class TrainEncoderSettings(BaseModel):
             raise ValueError("training.hard_negatives.sources names siblings: give built_graph.path")
         return self
 
+    @model_validator(mode="after")
+    def _patience_has_a_benchmark(self) -> "TrainEncoderSettings":
+        if self.training.dev.patience and not self.dev_benchmark:
+            raise ValueError("training.dev.patience waits for a better dev score: give dev_benchmark.path")
+        return self
+
 
 def run(settings: TrainEncoderSettings) -> None:
     training, teaching = settings.training, settings.training.distillation
@@ -95,7 +101,7 @@ def run(settings: TrainEncoderSettings) -> None:
     run_step(
         "train_encoder",
         settings.output.path,
-        {"training": training, "base_changes": settings.base_changes or {}},
+        {"training": training, "base_changes": settings.base_changes or {}, "dev_layout": dev.layout if dev else ""},
         {**inputs, **{name: each for name, each in named.items() if each}},
         train,
     )
@@ -105,8 +111,8 @@ def _write_card(
     folder: Path, encoder: Encoder, data: TrainingData, metrics: Metrics, settings: TrainEncoderSettings
 ) -> None:
     licences = ["Knowledge graphs, notes and the base have licences; they bind what is made from them."]
-    merged = settings.built_graph.path / MERGE_REPORT if settings.built_graph else None
-    if merged and merged.exists():
+    merged = settings.records.path / MERGE_REPORT
+    if merged.exists():
         licences += licence_notes(source["format"] for source in json.loads(merged.read_text())["sources"])
     write_model_card(
         folder,

@@ -34,7 +34,7 @@ _TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)
 def save(
     folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer, loop: dict[str, Any], mined: Source | None
 ) -> None:
-    """Write a checkpoint into a new folder, `loop` as JSON. Every rank calls this, its folder its own or shared."""
+    """Write a checkpoint into a new folder, `loop` as JSON. Every rank calls this, each with a folder of its own."""
     folder.mkdir(parents=True)
     state = {
         "weights": get_model_state_dict(encoder, options=_TRAINED),
@@ -71,14 +71,14 @@ def trained(base: str, folder: Path, settings: TrainingSettings) -> Encoder:
     weights = get_model_state_dict(encoder, options=_TRAINED)
     _read(folder, {"weights": weights})
     set_model_state_dict(encoder, weights, options=_TRAINED)
-    encoder.float()
+    encoder.in_format(torch.float32)
     merge_lora(encoder)
     if settings.base_weight:
         with torch.no_grad():
             for weight, own in zip(encoder.parameters(), Encoder.load(base).parameters(), strict=True):
                 weight.lerp_(own, settings.base_weight)
     stored = transformers.AutoConfig.from_pretrained(resolve(base)).dtype
-    return encoder.to(stored or torch.float32).eval()
+    return encoder.in_format(stored or torch.float32).eval()
 
 
 def _read(folder: Path, state: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """Tokenised training records as memory-mapped Arrow tables.
 
 `chunks.arrow` has a row a record: idx, text, token ids, the ids of its terms and how each came in (phrases of the text
-behind the record's own), the ids of every concept true of it. `terms.arrow` has a row a distinct term: its token ids,
-the ids of the concepts it names, whether it is but a phrase. `concepts.arrow` has the knowledge graph's name of each
-concept.
+behind the record's own), the ids of every concept true of it or named by its terms. `terms.arrow` has a row a distinct
+term: its token ids, the ids of the concepts it names, whether it is but a phrase. `concepts.arrow` has the knowledge
+graph's name of each concept.
 """
 
 from pathlib import Path

@@ -93,6 +93,8 @@ def train(
     if resume:
         known, mined = checkpoints.load(resume, encoder, optimizer)
         state = _State(**known, mined=mined)
+        if _is_without_better(settings, state):
+            return
     gradient = GradientStep(model, data, settings, workers, hooks.teacher)
     begun, first = time.monotonic(), state.step
     saved_for_preemption = False
@@ -161,12 +163,17 @@ def _score(
     is_better = metrics["dev"] > state.best
     state.best = max(state.best, metrics["dev"])
     state.without_better = 0 if is_better else state.without_better + 1
+    return _is_without_better(settings, state)
+
+
+def _is_without_better(settings: TrainingSettings, state: _State) -> bool:
+    """Whether patience is at its end."""
     return settings.dev.patience is not None and state.without_better >= settings.dev.patience
 
 
 def _check(loss: float, norm: float, state: _State, batch: Batch) -> None:
     usual = sorted(state.norms)[len(state.norms) // 2] if len(state.norms) == REMEMBERED else math.inf
-    if not math.isfinite(loss) or not math.isfinite(norm) or norm > DIVERGED * usual:
+    if not math.isfinite(loss) or not math.isfinite(norm) or (usual and norm > DIVERGED * usual):
         raise TrainingDivergedError(
             f"training diverged in step {state.step + 1}: loss {loss:g}, gradient norm {norm:g}, in the chunks "
             f"{', '.join(batch.idx)}; lower training.learning_rate or look at these records"

@@ -30,6 +30,7 @@ def prepare(encoder: Encoder, settings: TrainingSettings) -> None:
     if (pooler := getattr(encoder.transformer, "pooler", None)) is not None:
         pooler.requires_grad_(False)
     if settings.tuning == "lora":
+        torch.manual_seed(settings.seed)  # adapters begin at random
         add_lora(encoder, settings.lora)
         if settings.freezes_bf16:
             for weight in encoder.parameters():
@@ -46,7 +47,7 @@ def prepare(encoder: Encoder, settings: TrainingSettings) -> None:
 
 
 def spread(encoder: Encoder, settings: TrainingSettings, workers: Workers) -> Model:
-    """Over the workers; the weights of rank 0 are everyone's."""
+    """Over the workers, who all begin with the same weights."""
     encoder.train()
     if settings.sharding == "fsdp":
         bf16 = settings.precision == "bf16"

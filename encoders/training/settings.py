@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
-from encoders.losses import LossName
+from encoders.losses import LOSSES, LossName
 from encoders.training.data import PHRASE, PROVENANCES
 
 Provenance = Annotated[str, Field(pattern=f"^({'|'.join(PROVENANCES[1:PHRASE])})$")]
@@ -98,11 +98,17 @@ class TrainingSettings(BaseModel):
     """Every worker holds all weights, or a share of them (FSDP2)."""
     base_weight: float = Field(default=0.0, ge=0, lt=1)
     """Share of the base encoder in the exported weights: averaging the two forgets less of what the base knew
-    (Wortsman et al. 2022, arXiv 2109.01903)."""
+    (Wortsman et al. 2022, arXiv 2109.01903). Dev scores are those of the weights before."""
     checkpoint_steps: int | None = Field(default=None, gt=0)
     """A checkpoint every so many steps, beside the one after each epoch."""
     dev: DevSettings = DevSettings()
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _hard_negatives_count(self) -> "TrainingSettings":
+        if self.hard_negatives and LOSSES[self.loss].counts_copies:
+            raise ValueError(f"training.loss {self.loss} knows no negatives but drawn terms: leave out hard_negatives")
+        return self
 
     @property
     def freezes_bf16(self) -> bool:

@@ -40,7 +40,7 @@ def write_tables(rows: pa.Table, encoder: str, settings: TrainingSettings, folde
     if len(unreadable):
         raise ValueError(
             f"{unreadable[0]}: {len(unreadable)} lines are no training records; each needs a string idx, a string text "
-            "and a list of strings as entities, with concepts of the same length where there are any"
+            "and a list of strings as entities, none empty, with concepts of the same length where there are any"
         )
     terms, concepts = (_Numbers(count().__next__) for _ in range(2))
     named = _number_entities(rows, terms, concepts)
@@ -78,7 +78,8 @@ def _write_chunks(path: Path, rows: pa.Table, phrases: int, terms: _Numbers, con
                 own = [phrase for phrase in drawn if phrase >= entities]
                 row["terms"] = [terms[entity] for entity in row["entities"]] + own
                 row["provenance"] = [_PLACES.get(how, 0) for how in row["provenance"]] + [PHRASE] * len(own)
-                row["concepts"] = sorted(concepts[concept] for concept in row["true_concepts"])
+                own_concepts = filter(None, row["concepts"])
+                row["concepts"] = sorted({concepts[concept] for concept in (*row["true_concepts"], *own_concepts)})
             writer.write(pa.RecordBatch.from_pylist(numbered, schema=CHUNKS))
 
 
@@ -94,9 +95,14 @@ def _parse(line: str) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError):
         return None
     lists = (entities, concepts, provenance, true_concepts)
-    strings = all(isinstance(value, str) and value for value in (idx, text))
+    strings = all(isinstance(value, str) and value.strip() for value in (idx, text))
     of_strings = all(isinstance(each, list) and all(isinstance(item, str) for item in each) for each in lists)
-    if not (strings and of_strings and 0 < len(entities) == len(concepts) == len(provenance)):
+    if not (
+        strings
+        and of_strings
+        and all(map(str.strip, entities))
+        and 0 < len(entities) == len(concepts) == len(provenance)
+    ):
         return None
     named = zip(_LISTS, lists, strict=True)
     return {"idx": idx, "text": text, **dict(named)}

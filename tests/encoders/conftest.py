@@ -20,6 +20,8 @@ TERMS = {
     "D3": ["renal failure", "kidney failure"],
     "R1": ["furosemide", "lasix"],
 }
+ABOVE = {"D1": "P1", "D3": "P1"}
+TERMS_ABOVE = {"P1": ["organ failure"]}
 
 
 @pytest.fixture(scope="session")
@@ -96,13 +98,20 @@ def records(tmp_path_factory):
         for i in range(24):
             held = [concepts[i % 4], concepts[(i + 1) % 4]]
             entities = [(term, concept) for concept in held for term in TERMS[concept][: 1 + i % 2]]
+            provenance = ["match" if term == TERMS[concept][0] else "synonym" for term, concept in entities]
+            above = sorted({ABOVE[concept] for concept in held if concept in ABOVE})
+            if i % 5 == 1:
+                added = [(TERMS_ABOVE[concept][0], concept) for concept in above]
+                entities, provenance = entities + added, provenance + ["hypernym"] * len(added)
+            if i % 3 == 0 and "R1" not in held:
+                entities, provenance = [*entities, ("furosemide", "R1")], [*provenance, "relation"]
             record = {
                 "idx": f"n{i:02d}_0",
                 "text": f"note {i} tells of {', '.join(term for term, _ in entities)} " + "and more " * (i % 5),
                 "entities": [term for term, _ in entities],
                 "concepts": [concept for _, concept in entities],
-                "provenance": ["match" if term == TERMS[concept][0] else "synonym" for term, concept in entities],
-                "true_concepts": held,
+                "provenance": provenance,
+                "true_concepts": held + above,
             }
             file.write(json.dumps(record) + "\n")
     return folder

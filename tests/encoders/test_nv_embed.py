@@ -11,6 +11,8 @@ from sentence_transformers import SentenceTransformer
 
 from encoders.base import BaseChanges, prepare_base
 from encoders.encoder import Encoder
+from encoders.training.model import prepare
+from encoders.training.settings import TrainingSettings
 from tests.tiny_llama import write_tiny_llama
 
 SIZE, LATENTS, HEADS, HEAD_SIZE = 32, 6, 2, 5
@@ -152,3 +154,15 @@ def test_missing_weights_are_named(published, tmp_path):
         ValueError, match=r"nv_embed: no weights of both embedding_model\.\* and latent_attention_model"
     ):
         prepare_base(str(published), BaseChanges(), tmp_path / "base")
+
+
+def test_adapters_are_all_that_is_trained_and_only_weights_take_the_number_format(published, tmp_path):
+    prepare_base(str(published), BaseChanges(), tmp_path / "base")
+    encoder = Encoder.load(str(tmp_path / "base"))
+    frequencies = dict(encoder.named_buffers())["transformer.rotary_emb.inv_freq"].clone()
+    encoder.in_format(torch.bfloat16)
+    prepare(encoder, TrainingSettings(tuning="lora", precision="bf16"))
+    formats = {("lora_" in name, weight.requires_grad, weight.dtype) for name, weight in encoder.named_parameters()}
+    assert formats == {(True, True, torch.float32), (False, False, torch.bfloat16)}
+    (kept,) = (buffer for name, buffer in encoder.named_buffers() if name.endswith("rotary_emb.inv_freq"))
+    assert torch.equal(kept, frequencies)

@@ -6,6 +6,7 @@ import pytest
 
 from ray_jobs.job import SettingsError, load_settings
 from ray_jobs.judge import JudgeSettings
+from ray_jobs.train_encoder import TrainEncoderSettings
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -31,3 +32,8 @@ def test_every_job_has_a_recipe():
 def test_judge_expands_no_queries():
     with pytest.raises(SettingsError, match=r"pool: .*expanded:bm25: this job expands no queries"):
         load_settings(JudgeSettings, RECIPES[0].with_name("judge.yaml"), ["pool=['expanded:bm25']"])
+
+
+def test_patience_asks_for_a_dev_benchmark():
+    with pytest.raises(SettingsError, match=r"give dev_benchmark\.path"):
+        load_settings(TrainEncoderSettings, RECIPES[0].with_name("train_encoder.yaml"), ["training.dev.patience=2"])

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from encoders.training.batches import make_batch, steps_per_epoch
 from encoders.training.settings import TrainingSettings
-from tests.encoders.conftest import TERMS
+from tests.encoders.conftest import TERMS, TERMS_ABOVE
 
-CONCEPT_OF = {term: concept for concept, terms in TERMS.items() for term in terms}
+CONCEPT_OF = {term: concept for concept, terms in {**TERMS, **TERMS_ABOVE}.items() for term in terms}
 SETTINGS = TrainingSettings(batch_size=6, num_pos=3, seed=1)
 
 
@@ -28,7 +28,7 @@ def test_no_term_true_of_a_chunk_is_its_negative(training_data, records, step, s
     held = {}
     for line in (records / "records.jsonl").read_text().splitlines():
         record = json.loads(line)
-        held[record["idx"]] = set(record["true_concepts"])
+        held[record["idx"]] = {*record["true_concepts"], *record["concepts"]}
     batch = batch_of(training_data, step, seed=seed, num_pos=num_pos)
     positives, negatives = dense(batch)
     for row, idx in enumerate(batch.idx):
@@ -69,9 +69,9 @@ def test_terms_are_drawn_as_often_as_their_provenance_weighs(training_data):
 
 def test_a_provenance_of_no_weight_is_never_drawn_where_there_is_another(training_data):
     matched = {names[0] for names in TERMS.values()}
-    batch = batch_of(training_data, provenance_weights={"synonym": 0})
+    batch = batch_of(training_data, provenance_weights={"synonym": 0, "hypernym": 0})
     assert {training_data.term(int(term)) for term in batch.terms} <= matched
-    nothing = batch_of(training_data, provenance_weights={"synonym": 0, "match": 0})
+    nothing = batch_of(training_data, provenance_weights=dict.fromkeys(("synonym", "match", "hypernym", "relation"), 0))
     assert (dense(nothing)[0].sum(1) == 3).all()
 
 

@@ -150,7 +150,6 @@ def test_two_workers_have_the_gradient_of_one_on_the_whole_batch_with_dropout(ar
 
 
 def of_variant(encoder, tables, settings):
-    torch.manual_seed(0)  # adapters begin at random
     data = TrainingData(tables)
     return step(encoder, data, settings, taught(data) if settings.distillation else None)
 

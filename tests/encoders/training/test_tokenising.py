@@ -46,6 +46,7 @@ NO_RECORDS = [
     '{"idx": "a", "text": "b", "entities": []}',
     '{"idx": "a", "text": "b", "entities": "copd"}',
     '{"idx": "a", "text": "b", "entities": 3}',
+    '{"idx": "a", "text": "b", "entities": ["copd", " "]}',
     '{"idx": 1, "text": "b", "entities": ["copd"]}',
     '{"idx": "a", "text": "b", "entities": ["copd"], "concepts": ["C1", "C2"]}',
 ]
@@ -59,7 +60,7 @@ def test_a_line_that_is_no_record_is_known(line):
 def test_lines_that_are_no_records_are_counted_and_their_file_named(tmp_path, tiny_encoder):
     folder = write(tmp_path / "in", *NO_RECORDS)
     (tmp_path / "out").mkdir()
-    with pytest.raises(ValueError, match=r"records.jsonl: 8 lines are no training records"):
+    with pytest.raises(ValueError, match=r"records.jsonl: 9 lines are no training records"):
         tokenise(folder, str(tiny_encoder), SETTINGS, tmp_path / "out")
 
 

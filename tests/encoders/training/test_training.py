@@ -1,11 +1,16 @@
 import contextlib
 import json
+import shutil
+import socket
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import torch.distributed
+import torch.multiprocessing
+from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
 from encoders.encoder import Encoder
@@ -74,9 +79,7 @@ def test_a_resumed_run_ends_bitwise_like_an_uninterrupted_one(tiny_encoder, trai
     settings, n = with_(**change), training_data.n_terms
     near = Source("terms", pa.array([[(term + 1) % n] for term in range(n)], type=IDS))
     hooks = {"sources": [near]} if "hard_negatives" in change else {}
-    torch.manual_seed(0)
     whole = Run(tiny_encoder, training_data, tmp_path / "a", settings, **hooks)
-    torch.manual_seed(0)
     stopped = Run(tiny_encoder, training_data, tmp_path / "b", settings, stop_at=3, **hooks)
     resumed = Run(tiny_encoder, training_data, tmp_path / "c", settings, stopped.checkpoints[3], **hooks)
     assert stopped.losses + resumed.losses == whole.losses
@@ -153,6 +156,8 @@ def test_what_was_scored_before_an_interruption_counts_after_it(tiny_encoder, tr
         tiny_encoder, training_data, tmp_path / "b", settings, first.checkpoints[2], score=lambda encoder: {"dev": 0.1}
     )
     assert len(resumed.steps) == 1, "the second score in a row without a better one"
+    ended = Run(tiny_encoder, training_data, tmp_path / "c", settings, resumed.checkpoints[3], score=lambda encoder: {})
+    assert not ended.steps, "killed behind its end, a run does not go on"
 
 
 def test_a_notice_that_the_machine_goes_away_brings_one_checkpoint_at_once(tiny_encoder, training_data, tmp_path):
@@ -193,3 +198,41 @@ def test_the_learning_rate_rises_then_falls_to_almost_nothing():
     assert factors[9] == max(factors) == 1.0
     assert all(after < before for before, after in pairwise(factors[10:]))
     assert 0 < factors[-1] < 0.02
+
+
+def test_hard_negatives_are_refused_for_a_loss_that_takes_no_notice_of_them():
+    with pytest.raises(ValidationError, match="leave out hard_negatives"):
+        TrainingSettings(loss="multi_similarity_as_published", hard_negatives=HARD)
+
+
+FSDP = with_(sharding="fsdp", hard_negatives=HardNegativeSettings(sources=["encoder"], depth=3, refresh_steps=2))
+
+
+def test_sharded_workers_mine_score_save_and_resume_as_one_process_does(
+    tiny_encoder, training_folder, training_data, tmp_path
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(sharded, (port, tiny_encoder, training_folder, tmp_path), nprocs=2)
+    alone = with_(hard_negatives=FSDP.hard_negatives)
+    Run(tiny_encoder, training_data, tmp_path / "alone", alone, score=scored)
+    ends = [trained(str(tiny_encoder), tmp_path / name / "step8", FSDP) for name in ("alone", "joint")]
+    torch.testing.assert_close(weights(ends[1]), weights(ends[0]), rtol=1e-3, atol=1e-4)
+
+
+def scored(encoder):
+    return {"dev": float(np.abs(encoder.encode_queries(["heart failure"])).sum())}
+
+
+def sharded(rank, port, encoder, folder, output):
+    """Three steps, then the rest from the checkpoint of both ranks, which end in one folder."""
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    data, resume = TrainingData(folder), None
+    for name, stop_at in (("first", 3), ("rest", None)):
+        run = Run(encoder, data, output / f"{name}{rank}", FSDP, resume, stop_at, score=scored)
+        joint = output / ("joint" if stop_at is None else "stopped") / f"step{stop_at or 8}"
+        shutil.copytree(run.checkpoints[stop_at or 8], joint, dirs_exist_ok=True)
+        torch.distributed.barrier()
+        resume = joint
+    torch.distributed.destroy_process_group()
