@@ -11,19 +11,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-IDS = pa.list_(pa.int32())
+# Large: the texts and lists of millions of chunks have more bytes than 32-bit offsets reach.
+TEXT = pa.large_string()
+IDS = pa.large_list(pa.int32())
 CHUNKS = pa.schema(
     [
-        ("idx", pa.string()),
-        ("text", pa.string()),
+        ("idx", TEXT),
+        ("text", TEXT),
         ("tokens", IDS),
         ("terms", IDS),
-        ("provenance", pa.list_(pa.int8())),
+        ("provenance", pa.large_list(pa.int8())),
         ("concepts", IDS),
     ]
 )
-TERMS = pa.schema([("term", pa.string()), ("tokens", IDS), ("concepts", IDS), ("is_phrase", pa.bool_())])
-CONCEPTS = pa.schema([("concept", pa.string())])
+TERMS = pa.schema([("term", TEXT), ("tokens", IDS), ("concepts", IDS), ("is_phrase", pa.bool_())])
+CONCEPTS = pa.schema([("concept", TEXT)])
 TABLES = {"chunks.arrow": CHUNKS, "terms.arrow": TERMS, "concepts.arrow": CONCEPTS}
 PROVENANCES = ("", "match", "abbreviation", "synonym", "hypernym", "relation", "llm", "rule", "phrase")
 """How a term can come into a record, the first for all others; the last is a phrase of the chunk's own text."""
@@ -48,7 +50,7 @@ class TrainingData:
         return self._chunks["idx"][row].as_py()
 
     def chunk_texts(self, rows: np.ndarray) -> list[str]:
-        return self._chunks["text"].take(rows).to_pylist()
+        return [self._chunks["text"][int(row)].as_py() for row in rows]  # `take` would copy the whole column
 
     def chunk_tokens(self, row: int) -> list[int]:
         return self._chunks["tokens"][row].as_py()

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from encoders.text_tokenizer import TextTokenizer
-from encoders.training.data import CHUNKS, CONCEPTS, IDS, PHRASE, PROVENANCES, TERMS
+from encoders.training.data import CHUNKS, CONCEPTS, IDS, PHRASE, PROVENANCES, TERMS, TEXT
 from encoders.training.phrases import common_words, draw_phrases
 from encoders.training.settings import TrainingSettings
 
-_LISTS = dict.fromkeys(("entities", "concepts", "provenance", "true_concepts"), pa.list_(pa.string()))
-STAGED = pa.schema({"idx": pa.string(), "text": pa.string(), "tokens": IDS, **_LISTS, "unreadable_in": pa.string()})
+_LISTS = dict.fromkeys(("entities", "concepts", "provenance", "true_concepts"), pa.large_list(TEXT))
+STAGED = pa.schema({"idx": TEXT, "text": TEXT, "tokens": IDS, **_LISTS, "unreadable_in": TEXT})
 _PLACES = {provenance: place for place, provenance in enumerate(PROVENANCES[:PHRASE])}
 BATCH_ROWS = 1000
 _Numbers = defaultdict[str, int]
