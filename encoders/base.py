@@ -1,5 +1,6 @@
 """The encoder that training starts from: one that exists, or a language model made into one."""
 
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ class BaseChanges(BaseModel):
 
 
 def prepare_base(name: str, changes: BaseChanges, folder: Path) -> None:
-    """Write the changed encoder into `folder`, its weights as links to those of `name`, NV-Embed's rewritten.
+    """Write the changed encoder into `folder`, its weights copied, NV-Embed's rewritten.
 
     Raises ValueError naming what is missing: a raw language model needs a pooling and lengths.
     """
@@ -42,9 +43,9 @@ def prepare_base(name: str, changes: BaseChanges, folder: Path) -> None:
         append_eos = True
     else:
         for weights in [*source.glob("*.safetensors*"), *source.glob(f"{LATENT_FOLDER}/*.safetensors")]:
-            link = folder / weights.relative_to(source)
-            link.parent.mkdir(exist_ok=True)
-            link.symlink_to(weights.resolve())
+            copy = folder / weights.relative_to(source)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(weights, copy)  # no link: other nodes have the folder, not the cache of this one
     if changes.attention:
         transformer["is_causal"] = changes.attention == "causal"
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)

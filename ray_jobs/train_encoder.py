@@ -114,12 +114,13 @@ def _write_card(
     merged = settings.records.path / MERGE_REPORT
     if merged.exists():
         licences += licence_notes(source["format"] for source in json.loads(merged.read_text())["sources"])
+    averaged = ", before averaging with the base" if settings.training.base_weight else ""
     write_model_card(
         folder,
         encoder,
         settings.base,
         {"chunks": len(data), "distinct terms": data.n_terms, "steps": int(metrics["step"])},
-        {title: metrics[name] for name, title in DEV_TITLES.items() if name in metrics},
+        {f"{title}{averaged}": metrics[name] for name, title in DEV_TITLES.items() if name in metrics},
         settings.model_dump(mode="json", include={"base_changes", "training"}, exclude_defaults=True),
         licences,
     )

@@ -18,13 +18,13 @@ from encoders.encoder import Encoder
 from encoders.training.checkpoints import trained
 from encoders.training.data import TrainingData
 from encoders.training.hard_negatives import Source
-from encoders.training.loop import Hooks, Metrics, TrainingDivergedError, train
+from encoders.training.loop import Hooks, Metrics, train
 from encoders.training.settings import TrainingSettings
 from encoders.training.step import Teacher
 from encoders.workers import WorkerSettings
 
 RUN_NAME = "ray_train"
-DIVERGED_FILE = "diverged.txt"
+ERROR_FILE = "error.txt"
 TENSORBOARD = "tensorboard"
 PROGRESS_LINES = 20
 MAX_FAILURES = 3
@@ -49,7 +49,8 @@ def train_on_ray(
     """Train; the encoder to export and the metrics of its checkpoint, which is the best where there is a score.
 
     Checkpoints lie under `storage`, TensorBoard's files in `storage/tensorboard`. A run that finds some there goes on
-    from the last: keep one storage folder for one set of inputs and settings. Raises TrainingDivergedError.
+    from the last: keep one storage folder for one set of inputs and settings. Raises ValueError where input or
+    settings do not fit, and where training diverges.
     """
     # Ray passes these on to its workers: progress lines are printed once, not printed and logged.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
@@ -62,7 +63,7 @@ def train_on_ray(
         failure_config=FailureConfig(max_failures=MAX_FAILURES),
         logging_config=LoggingConfig(log_level="WARNING"),
     )
-    (storage / DIVERGED_FILE).unlink(missing_ok=True)
+    (storage / ERROR_FILE).unlink(missing_ok=True)
     result = TorchTrainer(
         _worker_loop,
         train_loop_config={"inputs": inputs, "settings": settings, "storage": storage.resolve()},
@@ -71,8 +72,8 @@ def train_on_ray(
         ),
         run_config=run_config,
     ).fit()
-    if (storage / DIVERGED_FILE).exists():
-        raise TrainingDivergedError((storage / DIVERGED_FILE).read_text())
+    if (storage / ERROR_FILE).exists():
+        raise ValueError((storage / ERROR_FILE).read_text())
     kept = result.best_checkpoints
     if not kept:
         raise RuntimeError(f"training ended without a checkpoint in {storage}")
@@ -112,9 +113,9 @@ def _worker_loop(config: dict[str, Any]) -> None:
         resume = Path(folder) if folder else None
         try:
             train(encoder, TrainingData(inputs.data), settings, hooks, Path(scratch) / "checkpoint", resume)
-        except TrainingDivergedError as error:
-            # Raised here, it would be tried again; and every rank ends alike.
-            (storage / DIVERGED_FILE).write_text(str(error))
+        except ValueError as error:  # of the input or the settings, or training diverged: every rank ends alike
+            # Raised here, it would be tried again.
+            (storage / ERROR_FILE).write_text(str(error))
     if board:
         board.close()
 

@@ -6,9 +6,9 @@ import torch
 from encoders.encoder import Encoder
 from encoders.training.checkpoints import trained
 from encoders.training.data import TrainingData
-from encoders.training.loop import Hooks, TrainingDivergedError, train
+from encoders.training.loop import Hooks, train
 from encoders.training.on_ray import RUN_NAME, TENSORBOARD, Inputs, train_on_ray
-from encoders.training.settings import DevSettings, TrainingSettings
+from encoders.training.settings import DevSettings, LoraSettings, TrainingSettings
 from encoders.workers import WorkerSettings
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=6, num_pos=3, chunk_tokens=32, learning_rate=1e-3)
@@ -41,5 +41,13 @@ def test_two_ray_workers_train_as_one_process_does_and_go_on_from_their_last_che
 def test_a_diverged_run_ends_without_being_tried_again(local_ray, tiny_encoder, training_folder, tmp_path):
     settings = SETTINGS.model_copy(update={"learning_rate": 1e30})
     inputs = Inputs(str(tiny_encoder), training_folder)
-    with pytest.raises(TrainingDivergedError, match=r"training diverged in step \d: loss nan.*n\d\d_0"):
+    with pytest.raises(ValueError, match=r"training diverged in step \d: loss nan.*n\d\d_0"):
         train_on_ray(inputs, settings, WorkerSettings(number=1), tmp_path / "storage")
+
+
+def test_a_setting_that_does_not_fit_the_encoder_ends_the_run_without_being_tried_again(
+    local_ray, tiny_encoder, training_folder, tmp_path
+):
+    settings = SETTINGS.model_copy(update={"tuning": "lora", "lora": LoraSettings(targets=["q_prj"])})
+    with pytest.raises(ValueError, match=r"lora\.targets: none of q_prj is one of .*query"):
+        train_on_ray(Inputs(str(tiny_encoder), training_folder), settings, WorkerSettings(number=1), tmp_path / "a")
