@@ -5,7 +5,8 @@
 
 Trains the rows as plain processes with the settings of recipes/open_stage1.yaml and open_stage2.yaml, evaluates each on
 the open benchmarks against the base encoder, BM25 and the hybrid with the base, and prints a table. What stands in
-the work folder is not done again: an interrupted run goes on with the next row. The last line is JSON.
+the work folder, of the same records and settings, is not done again: an interrupted run goes on with the next row. The
+last line is JSON.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import xxhash
 import yaml
 
 from benchmarks.open_data import DATA
@@ -35,10 +37,12 @@ from evaluation.benchmark import Benchmark
 from evaluation.benchmarks import BenchmarkSettings
 from evaluation.evaluate import EvaluateSettings, OutputSettings, evaluate
 from evaluation.retrievers import Bench
+from ray_jobs.steps import input_fingerprint
 
 BENCHMARKS = ("bench-dev", "bench-dev-drugs")
 MATCHED = ("match", "abbreviation")
 STAGE2_SHARE = 0.2
+SECONDS = "seconds"
 FEWEST = 100
 """Queries of a type that is looked at for what was forgotten."""
 
@@ -51,8 +55,13 @@ class Phase(NamedTuple):
     """Of the budget of steps."""
     changes: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def stage(self) -> str:
+        """Whose recipe and records these are."""
+        return "stage2" if self.records == "stage2" else "stage1"
 
-PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False, "phrases": 0}
+
+PUBLISHED = {"loss": "multi_similarity_as_published", "false_negative_mask": False}
 ROWS: dict[str, list[Phase]] = {
     "stage 1": [Phase("stage1")],
     "without copies and lists": [Phase("notes")],
@@ -62,14 +71,14 @@ ROWS: dict[str, list[Phase]] = {
     "with averaging": [Phase("stage1", changes={"base_weight": 0.3})],
     "with the base as teacher": [Phase("stage1", changes={"distillation": {"teacher": BUNDLED}})],
     "multi-similarity": [Phase("stage1", changes={"loss": "multi_similarity"})],
-    "as published": [Phase("stage1", changes=PUBLISHED)],
+    "loss and negatives as published": [Phase("stage1", changes=PUBLISHED)],
     "stage 1 + 2": [Phase("stage1", 1 - STAGE2_SHARE), Phase("stage2", STAGE2_SHARE)],
 }
 
 
 def tokenised(records: Path, name: str, work: Path, settings: TrainingSettings) -> TrainingData:
     """The tables of all records, or of what SUBSETS says."""
-    folder = work / f"data-{name}-{settings.phrases}"
+    folder = work / f"data-{name}-{_digest(input_fingerprint(records), settings.phrases)}"
     if not folder.exists():
         aside = folder.with_suffix(".unfinished")
         shutil.rmtree(aside, ignore_errors=True)
@@ -100,18 +109,21 @@ SUBSETS: dict[str, Callable[[str], str]] = {"matched": _matched_only, "notes": _
 """What is left of a line: without what the graph added to it; nothing where the chunk is not the notes' own."""
 
 
+def settings_of(phase: Phase, seed: int, arguments: argparse.Namespace) -> TrainingSettings:
+    """Those of the recipe of the phase's stage, with what is changed; epochs are no limit, steps are."""
+    recipe = yaml.safe_load(Path(f"recipes/open_{phase.stage}.yaml").read_text())["training"]
+    budget = {"max_steps": round(phase.share * arguments.steps), "epochs": 1000, "checkpoint_steps": None}
+    return TrainingSettings.model_validate({**recipe, **phase.changes, **dict(arguments.set), **budget, "seed": seed})
+
+
 def train_row(
     phases: Sequence[Phase], seed: int, arguments: argparse.Namespace, folder: Path, kept: KeptVectors
 ) -> None:
-    """Write the row's encoder into `folder`."""
-    base = BUNDLED
+    """Write the row's encoder into `folder`, and what it took."""
+    base, begun = BUNDLED, time.monotonic()
     for number, phase in enumerate(phases, 1):
-        stage = "stage2" if phase.records == "stage2" else "stage1"
-        recipe = yaml.safe_load(Path(f"recipes/open_{stage}.yaml").read_text())["training"]
-        steps = round(phase.share * arguments.steps)
-        changes = {**phase.changes, **dict(arguments.set), "max_steps": steps, "seed": seed, "checkpoint_steps": None}
-        settings = TrainingSettings.model_validate({**recipe, **changes})
-        data = tokenised(getattr(arguments, stage), phase.records, arguments.work, settings)
+        settings = settings_of(phase, seed, arguments)
+        data = tokenised(getattr(arguments, phase.stage), phase.records, arguments.work, settings)
         teacher = None
         if settings.distillation:
             load = partial(Encoder.load, settings.distillation.teacher)
@@ -120,12 +132,14 @@ def train_row(
         scratch = folder.with_name(f"{folder.name}.scratch")
         hooks = Hooks(report=lambda *_: None, progress=_say, teacher=teacher)
         train(Encoder.load(base), data, settings, hooks, scratch)
-        output = folder if number == len(phases) else folder.with_name(f"{folder.name}.phase{number}")
+        output = folder.with_name(f"{folder.name}.phase{number}")
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir(parents=True)
         trained(base, scratch, settings).save(output)
         shutil.rmtree(scratch)
         base = str(output)
+    (output / SECONDS).write_text(f"{time.monotonic() - begun:.0f}")
+    output.rename(folder)
 
 
 def _say(metrics: dict[str, float]) -> None:
@@ -186,6 +200,10 @@ def _short(retriever: str, encoder: Path) -> str:
     return retriever.replace(str(encoder), "trained")
 
 
+def _digest(*parts: Any) -> str:
+    return xxhash.xxh64_hexdigest(json.dumps(parts).encode())[:8]
+
+
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.removeprefix("training.").partition("=")
     return name, yaml.safe_load(value)
@@ -206,15 +224,16 @@ def main() -> None:
     kept, results = KeptVectors(arguments.work / "vectors", encode_here), {}
     for row in arguments.rows:
         for seed in arguments.seeds:
-            folder = arguments.work / f"{row.replace(' ', '_')}-{seed}"
-            begun = time.monotonic()
-            if not (folder / "encoder" / "encoder_spec.json").exists():
+            phases = ROWS[row]
+            parts = [settings_of(phase, seed, arguments).model_dump_json() for phase in phases]
+            read = [input_fingerprint(getattr(arguments, phase.stage)) for phase in phases]
+            folder = arguments.work / f"{row.replace(' ', '_')}-{seed}-{_digest(parts, read)}"
+            if not (folder / "encoder").exists():
                 print(f"{row}, seed {seed}", flush=True)
-                train_row(ROWS[row], seed, arguments, folder / "encoder", kept)
-                (folder / "seconds").write_text(f"{time.monotonic() - begun:.0f}")
+                train_row(phases, seed, arguments, folder / "encoder", kept)
             metrics = evaluated(folder / "encoder", arguments.data, folder, kept)
             found = {name: summary(folder / "encoder", of) for name, of in metrics.items()}
-            results[f"{row}, seed {seed}"] = {"seconds": int((folder / "seconds").read_text()), **found}
+            results[f"{row}, seed {seed}"] = {"seconds": int((folder / "encoder" / SECONDS).read_text()), **found}
             print(json.dumps({f"{row}, seed {seed}": results[f"{row}, seed {seed}"]}), flush=True)
     print(json.dumps(results))
 
