@@ -87,16 +87,16 @@ def write_records(
                 file.writelines(row["lines"])
                 counts.update(json.loads(row["counts"]))
                 progress(doing, row["notes"], total)
+        if not counts["records"]:
+            left_out = {rule: count for rule, count in counts.items() if rule.startswith("left_out")}
+            raise ValueError(
+                f"none of {counts['chunks']} chunks of {store.folder} gave a training record (notes left out by the "
+                f"guard: {left_out or 'none'}); does the knowledge graph fit the language and the field of the notes?"
+            )
         for record in further:
             if record:
                 file.write(_as_line(record))
                 counts.update(records=1, entities=len(record["entities"]))
-    if not counts["records"]:
-        left_out = {rule: count for rule, count in counts.items() if rule.startswith("left_out")}
-        raise ValueError(
-            f"none of {counts['chunks']} chunks of {store.folder} gave a training record (notes left out by the guard: "
-            f"{left_out or 'none'}); does the knowledge graph fit the language and the field of the notes?"
-        )
     of_calls, usage = asked or ({}, {})
     result = {"notes": total, **of_calls, **counts}
     write_report(folder / RECORDS_FILE, result, _built(graph), folder, usage)

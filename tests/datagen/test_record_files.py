@@ -107,6 +107,9 @@ def test_a_corpus_with_no_match_at_all_is_refused(store, graph, tmp_path):
     nobody = guard(tmp_path, graph, "sick", "guarded")
     with pytest.raises(ValueError, match=r"none of 1 chunks of .* gave a training record .*held_out_patient': 2"):
         match_entities(store, graph, Stage1Settings(), nobody, tmp_path, ignore_progress)
+    lists = Stage1Settings.model_validate({"term_lists": {"number": 3}})
+    with pytest.raises(ValueError, match="none of 1 chunks"):
+        match_entities(store, graph, lists, nobody, tmp_path, ignore_progress)
 
 
 def test_the_nearest_profile_counts_terms_in_the_store(store, graph, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from encoders.encoder import Encoder
 from encoders.training.batches import make_batch
-from encoders.training.data import CHUNKS, CONCEPTS, TABLES, TERMS, TrainingData
+from encoders.training.data import TABLES, TrainingData
 from encoders.training.model import prepare, spread
 from encoders.training.settings import TrainingSettings
 from encoders.training.step import GradientStep
@@ -62,16 +62,14 @@ def take_step(encoder_folder, data_folder, answers):
 
 @pytest.mark.long
 def test_a_step_of_65536_pairs_never_holds_the_scores_of_all_of_them(tiny_encoder, tmp_path):
-    assert tuple(TABLES.values()) == (CHUNKS, TERMS, CONCEPTS)
     write_random_tables(tmp_path)
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     process = context.Process(target=take_step, args=(tiny_encoder, tmp_path, answers))
     process.start()
-    loss, terms, pairs, taken = answers.get(timeout=540)
     process.join()
+    assert process.exitcode == 0
+    loss, terms, pairs, taken = answers.get()
     assert np.isfinite(loss)
     assert pairs == N_CHUNKS * NUM_POS == 65_536
-    scores = 4 * N_CHUNKS * terms
-    print(f"{taken / 2**20:.0f} MiB; scores {scores / 2**20:.0f} MiB")
-    assert taken < scores
+    assert taken < 4 * N_CHUNKS * terms
