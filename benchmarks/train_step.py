@@ -32,6 +32,7 @@ from encoders.training.data import TrainingData
 from encoders.training.model import prepare, spread
 from encoders.training.objective import Objective, Side
 from encoders.training.settings import TrainingSettings
+from encoders.training.shared_encoding import SharedEncoding
 from encoders.training.step import GradientStep
 from encoders.training.tables import stage_records, write_tables
 from encoders.training.workers import Workers
@@ -114,7 +115,7 @@ def measure(side: str, folder: Path, batch_size: int, num_pos: int, device: str)
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     optimizer = torch.optim.AdamW((each for each in encoder.parameters() if each.requires_grad), lr=1e-5)
-    gradient, loss_of = GradientStep(model, data, settings, Workers(), None), SIDES[side]
+    gradient, loss_of = GradientStep(SharedEncoding(model, data, settings, Workers()), None), SIDES[side]
     before = _peak_mb()
     seconds, losses = [], []
     for step in range(STEPS + 1):

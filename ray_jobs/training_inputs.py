@@ -10,6 +10,7 @@ from datagen.graph.artefact import BuiltGraph
 from datagen.siblings import siblings
 from encoders.encoder import Encoder
 from encoders.kept_vectors import KeptVectors
+from encoders.training.batches import all_steps, terms_of_steps
 from encoders.training.data import IDS, TrainingData
 from encoders.training.hard_negatives import Source, by_words, mine, pool_of
 from encoders.training.settings import TrainingSettings
@@ -60,7 +61,8 @@ def hard_negative_sources(settings: TrainingSettings, data: TrainingData, graph:
     sources = []
     if "bm25" in wanted.sources:
         pool = pool_of(data, wanted, settings.seed)
-        sources.append(mine(data, pool, by_words(data, pool), wanted.depth))
+        terms = terms_of_steps(data, range(all_steps(data, settings)), settings)
+        sources.append(mine(data, terms, pool, by_words(data, pool), wanted.depth))
     if "siblings" in wanted.sources and graph:
         sources.append(_sibling_terms(data, graph))
     return sources

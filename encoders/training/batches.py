@@ -38,18 +38,37 @@ def steps_per_epoch(records: int, batch_size: int) -> int:
     return records // batch_size
 
 
+def all_steps(data: TrainingData, settings: TrainingSettings) -> int:
+    """How many steps a run has. Raises ValueError where a batch cannot be filled."""
+    of_epochs = settings.epochs * steps_per_epoch(len(data), settings.batch_size)
+    return min(of_epochs, settings.max_steps or of_epochs)
+
+
 def make_batch(data: TrainingData, step: int, settings: TrainingSettings, hard: HardNegatives | None = None) -> Batch:
     """The global batch of a step."""
-    size, seed = settings.batch_size, settings.seed
-    epoch, offset = divmod(step, steps_per_epoch(len(data), size))
-    rows = _order(len(data), seed, epoch)[offset * size : (offset + 1) * size]
-    drawn = [_draw(data, row, settings, (seed, epoch, int(row))) for row in rows]
+    size = settings.batch_size
+    rows, drawn = _drawn(data, step, settings)
     terms = np.unique(np.concatenate(drawn))
     if hard and settings.hard_negatives:
-        more_rows, more_terms = hard.draw(drawn, settings.hard_negatives.per_chunk, (seed, step))
+        more_rows, more_terms = hard.draw(drawn, settings.hard_negatives.per_chunk, (settings.seed, step))
         terms = np.unique(np.concatenate([terms, more_terms]))
         rows = np.concatenate([rows, np.setdiff1d(more_rows, rows)])
     return Batch([data.idx(row) for row in rows[:size]], rows, terms, _pairs(data, rows, terms, drawn, settings))
+
+
+def terms_of_steps(data: TrainingData, steps: range, settings: TrainingSettings) -> np.ndarray:
+    """Ids of the distinct terms that are drawn in some steps, ascending, int (terms,); of all in an epoch or more."""
+    if len(steps) >= steps_per_epoch(len(data), settings.batch_size):
+        return np.arange(data.n_terms)
+    return np.unique(np.concatenate([drawn for step in steps for drawn in _drawn(data, step, settings)[1]]))
+
+
+def _drawn(data: TrainingData, step: int, settings: TrainingSettings) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The rows of a step's chunks, int (B,), and the ids of the terms drawn for each."""
+    size, seed = settings.batch_size, settings.seed
+    epoch, offset = divmod(step, steps_per_epoch(len(data), size))
+    rows = _order(len(data), seed, epoch)[offset * size : (offset + 1) * size]
+    return rows, [_draw(data, row, settings, (seed, epoch, int(row))) for row in rows]
 
 
 def _pairs(

@@ -7,11 +7,12 @@ import bm25s
 import numpy as np
 import pyarrow as pa
 
-from encoders.encoder import Encoder
 from encoders.training.data import IDS, TrainingData
 from encoders.training.settings import HardNegativeSettings
+from encoders.training.shared_encoding import SharedEncoding
 
-TERMS_AT_ONCE = 64
+TERMS_AT_ONCE = 512
+CHUNKS_AT_ONCE = 4096
 Scores = Callable[[np.ndarray], np.ndarray]
 """Term ids (t,) -> float (t, pool), higher is nearer."""
 
@@ -49,16 +50,16 @@ def pool_of(data: TrainingData, settings: HardNegativeSettings, seed: int) -> np
     return np.sort(np.random.default_rng((seed, settings.pool)).choice(len(data), settings.pool, replace=False))
 
 
-def mine(data: TrainingData, pool: np.ndarray, scores: Scores, depth: int) -> Source:
-    """For each term the first `depth` chunks of the pool that it is not known to be true of."""
+def mine(data: TrainingData, terms: np.ndarray, pool: np.ndarray, scores: Scores, depth: int) -> Source:
+    """For each of the terms the first `depth` chunks of the pool that it is not known to be true of."""
     holders = _holders(data, pool)
-    near = []
-    for start in range(0, data.n_terms, TERMS_AT_ONCE):
-        terms = np.arange(start, min(start + TERMS_AT_ONCE, data.n_terms))
-        for term, of_term in zip(terms, np.array(scores(terms), np.float32), strict=True):
+    near: list[np.ndarray] = [np.empty(0, np.int64)] * data.n_terms
+    for start in range(0, len(terms), TERMS_AT_ONCE):
+        some = terms[start : start + TERMS_AT_ONCE]
+        for term, of_term in zip(some, np.array(scores(some), np.float32), strict=True):
             of_term[holders(int(term))] = -np.inf
             best = np.argpartition(-of_term, min(depth, len(pool)) - 1)[:depth]
-            near.append(pool[best[of_term[best] > 0]])
+            near[term] = pool[best[of_term[best] > 0]]
     return Source("chunks", pa.array(near, type=IDS))
 
 
@@ -76,10 +77,12 @@ def by_words(data: TrainingData, pool: np.ndarray) -> Scores:
     return scores
 
 
-def by_encoder(data: TrainingData, pool: np.ndarray, encoder: Encoder) -> Scores:
-    """Cosine."""
-    chunks = encoder.encode_passages(data.chunk_texts(pool))
-    return lambda terms: encoder.encode_queries([data.term(int(term)) for term in terms]) @ chunks.T
+def by_encoder(encoding: SharedEncoding, pool: np.ndarray) -> Scores:
+    """Cosine, as the encoder is now."""
+    starts = range(0, len(pool), CHUNKS_AT_ONCE)
+    some = (encoding.chunks(pool[start : start + CHUNKS_AT_ONCE]) for start in starts)
+    chunks = np.concatenate([encoding.vectors(texts) for texts in some])
+    return lambda terms: encoding.vectors(encoding.terms(terms)) @ chunks.T
 
 
 def _holders(data: TrainingData, pool: np.ndarray) -> Callable[[int], np.ndarray]:

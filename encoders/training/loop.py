@@ -16,12 +16,13 @@ import torch
 
 from encoders.encoder import Encoder
 from encoders.training import checkpoints
-from encoders.training.batches import Batch, make_batch, steps_per_epoch
+from encoders.training.batches import Batch, all_steps, make_batch, steps_per_epoch, terms_of_steps
 from encoders.training.data import TrainingData
 from encoders.training.hard_negatives import HardNegatives, Source, by_encoder, mine, pool_of
 from encoders.training.model import prepare, spread
 from encoders.training.schedule import learning_rate_factor
 from encoders.training.settings import TrainingSettings
+from encoders.training.shared_encoding import SharedEncoding
 from encoders.training.step import GradientStep, Teacher
 from encoders.training.workers import Workers
 
@@ -84,7 +85,7 @@ def train(
     """
     workers = Workers.here()
     epoch_steps = steps_per_epoch(len(data), settings.batch_size)
-    steps = min(settings.epochs * epoch_steps, settings.max_steps or settings.epochs * epoch_steps)
+    steps = all_steps(data, settings)
     prepare(encoder, settings)
     model = spread(encoder, settings, workers)
     weights = [weight for weight in encoder.parameters() if weight.requires_grad]
@@ -95,11 +96,12 @@ def train(
         state = _State(**known, mined=mined)
         if _is_without_better(settings, state):
             return
-    gradient = GradientStep(model, data, settings, workers, hooks.teacher)
+    encoding = SharedEncoding(model, data, settings, workers)
+    gradient = GradientStep(encoding, hooks.teacher)
     begun, first = time.monotonic(), state.step
     saved_for_preemption = False
     for step in range(first, steps):
-        hard = _hard_negatives(encoder, data, settings, hooks, state, workers)
+        hard = _hard_negatives(encoding, data, steps, hooks, state)
         batch = make_batch(data, step, settings, hard)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(step, steps, settings.warmup)
@@ -138,17 +140,18 @@ def train(
 
 
 def _hard_negatives(
-    encoder: Encoder, data: TrainingData, settings: TrainingSettings, hooks: Hooks, state: _State, workers: Workers
+    encoding: SharedEncoding, data: TrainingData, steps: int, hooks: Hooks, state: _State
 ) -> HardNegatives | None:
-    wanted = settings.hard_negatives
+    settings, wanted = encoding.settings, encoding.settings.hard_negatives
     if not wanted:
         return None
-    if "encoder" in wanted.sources and state.mined_at < state.step // wanted.refresh_steps:
+    every = wanted.refresh_steps
+    if "encoder" in wanted.sources and state.mined_at < state.step // every:
+        state.mined_at = state.step // every
+        until = min((state.mined_at + 1) * every, steps)
+        terms = terms_of_steps(data, range(state.step, until), settings)
         pool = pool_of(data, wanted, settings.seed)
-        encoder.eval()
-        state.mined = workers.first(mine(data, pool, by_encoder(data, pool, encoder), wanted.depth))
-        encoder.train()
-        state.mined_at = state.step // wanted.refresh_steps
+        state.mined = encoding.workers.first(mine(data, terms, pool, by_encoder(encoding, pool), wanted.depth))
     return HardNegatives([*hooks.sources, *([state.mined] if state.mined else [])])
 
 

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from encoders.training.batches import make_batch, steps_per_epoch
+from encoders.training.batches import make_batch, steps_per_epoch, terms_of_steps
 from encoders.training.settings import TrainingSettings
 from tests.encoders.conftest import TERMS, TERMS_ABOVE
 
@@ -37,6 +37,18 @@ def test_no_term_true_of_a_chunk_is_its_negative(training_data, records, step, s
             assert not (positives[row, column] and negatives[row, column])
     assert (positives.sum(1) == num_pos).all()
     assert (positives.sum(0) > 0).all()
+
+
+@pytest.mark.parametrize("steps", [range(2, 4), range(15, 16)])
+def test_the_terms_of_some_steps_are_those_that_their_batches_draw(training_data, steps):
+    few = SETTINGS.model_copy(update={"batch_size": 2, "num_pos": 1})
+    drawn = {term for step in steps for term in make_batch(training_data, step, few).terms.tolist()}
+    assert terms_of_steps(training_data, steps, few).tolist() == sorted(drawn)
+    assert len(drawn) < training_data.n_terms
+
+
+def test_the_terms_of_an_epoch_of_steps_are_all_there_are(training_data):
+    assert len(terms_of_steps(training_data, range(3, 7), SETTINGS)) == training_data.n_terms
 
 
 def test_without_the_mask_every_term_not_drawn_for_a_chunk_is_its_negative(training_data):

@@ -6,7 +6,10 @@ from encoders.encoder import Encoder
 from encoders.training.batches import make_batch
 from encoders.training.data import IDS
 from encoders.training.hard_negatives import HardNegatives, Source, by_encoder, by_words, mine, pool_of
+from encoders.training.model import spread
 from encoders.training.settings import HardNegativeSettings, TrainingSettings
+from encoders.training.shared_encoding import SharedEncoding
+from encoders.training.workers import Workers
 
 
 def true_rows(data, term):
@@ -23,15 +26,18 @@ def scores(request, training_data, tiny_encoder):
     pool = np.arange(len(training_data))
     if request.param == "words":
         return by_words(training_data, pool)
-    return by_encoder(training_data, pool, Encoder.load(str(tiny_encoder)))
+    model = spread(Encoder.load(str(tiny_encoder)), TrainingSettings(), Workers())
+    return by_encoder(SharedEncoding(model, training_data, TrainingSettings(), Workers()), pool)
 
 
 def test_mined_chunks_rank_high_and_are_not_known_to_be_true(training_data, scores):
     pool = np.arange(len(training_data))
-    source = mine(training_data, pool, scores, depth=4)
+    terms = np.arange(1, training_data.n_terms)
+    source = mine(training_data, terms, pool, scores, depth=4)
     assert len(source.near) == training_data.n_terms
+    assert not len(source.near[0]), "nobody asked for it"
     assert sum(map(len, source.near)) > 0
-    for term in range(training_data.n_terms):
+    for term in terms:
         mined = source.near[term].as_py()
         true = true_rows(training_data, term)
         assert not set(mined) & true

@@ -13,6 +13,7 @@ from encoders.training.batches import make_batch
 from encoders.training.data import TABLES, TrainingData
 from encoders.training.model import prepare, spread
 from encoders.training.settings import TrainingSettings
+from encoders.training.shared_encoding import SharedEncoding
 from encoders.training.step import GradientStep
 from encoders.training.workers import Workers
 
@@ -56,7 +57,7 @@ def take_step(encoder_folder, data_folder, answers):
     prepare(encoder, SETTINGS)
     workers = Workers.here()
     batch, before = make_batch(data, 0, SETTINGS), peak_bytes()
-    loss = GradientStep(spread(encoder, SETTINGS, workers), data, SETTINGS, workers, None)(batch, 0)
+    loss = GradientStep(SharedEncoding(spread(encoder, SETTINGS, workers), data, SETTINGS, workers), None)(batch, 0)
     answers.put((loss, len(batch.terms), batch.pairs.positives.sum(), peak_bytes() - before))
 
 

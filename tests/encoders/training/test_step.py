@@ -15,6 +15,7 @@ from encoders.training.batches import make_batch
 from encoders.training.data import TrainingData
 from encoders.training.model import prepare, spread
 from encoders.training.settings import DistillationSettings, TrainingSettings
+from encoders.training.shared_encoding import SharedEncoding
 from encoders.training.step import GradientStep, Teacher
 from encoders.training.workers import Workers
 
@@ -28,7 +29,7 @@ def step(folder, data, settings, teacher=None):
     workers = Workers.here()
     model = spread(encoder, settings, workers)
     batch = make_batch(data, 1, settings)
-    loss = GradientStep(model, data, settings, workers, teacher)(batch, 1)
+    loss = GradientStep(SharedEncoding(model, data, settings, workers), teacher)(batch, 1)
     return loss, {name: full(weight.grad) for name, weight in encoder.named_parameters() if weight.grad is not None}
 
 
