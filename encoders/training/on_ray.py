@@ -21,6 +21,7 @@ from encoders.training.hard_negatives import Source
 from encoders.training.loop import Hooks, Metrics, train
 from encoders.training.settings import TrainingSettings
 from encoders.training.step import Teacher
+from encoders.training.workers import Workers
 from encoders.workers import WorkerSettings
 
 RUN_NAME = "ray_train"
@@ -108,16 +109,29 @@ def _worker_loop(config: dict[str, Any]) -> None:
         sources=inputs.sources,
         teacher=_teacher(inputs.teacher),
     )
-    encoder = Encoder.load(inputs.base, as_stored=settings.freezes_bf16).to(get_device())
     with tempfile.TemporaryDirectory() as scratch, last.as_directory() if last else nullcontext() as folder:
         resume = Path(folder) if folder else None
         try:
+            encoder = _base(inputs.base, settings)
             train(encoder, TrainingData(inputs.data), settings, hooks, Path(scratch) / "checkpoint", resume)
         except ValueError as error:  # of the input or the settings, or training diverged: every rank ends alike
             # Raised here, it would be tried again.
             (storage / ERROR_FILE).write_text(str(error))
     if board:
         board.close()
+
+
+def _base(name: str, settings: TrainingSettings) -> Encoder:
+    """The encoder that training starts from. Raises ValueError on every rank where one of them cannot load it."""
+    encoder, refused = None, ""
+    try:
+        encoder = Encoder.load(name, as_stored=settings.freezes_bf16).to(get_device())
+    except ValueError as error:
+        refused = str(error)
+    refusals = sorted({each for each in Workers.here().all(refused) if each})
+    if encoder is None or refusals:
+        raise ValueError("; ".join(refusals))
+    return encoder
 
 
 def _line(metrics: Metrics) -> str:

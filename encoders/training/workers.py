@@ -39,6 +39,14 @@ class Workers(NamedTuple):
         torch.distributed.broadcast_object_list(held)
         return held[0]
 
+    def all(self, value: T) -> list[T]:
+        """Of every rank, in their order."""
+        if self.world == 1:
+            return [value]
+        held = [value] * self.world
+        torch.distributed.all_gather_object(held, value)
+        return held
+
     def gather_rows(self, own: torch.Tensor, share: slice, n: int) -> torch.Tensor:
         """Rows (n, k) of all ranks; gradients go to the rank's own alone."""
         if self.world == 1:

@@ -8,7 +8,7 @@ import transformers
 
 from encoders.base import BaseChanges, prepare_base
 from encoders.encoder import Encoder
-from encoders.spec import EncoderSpec, resolve
+from encoders.spec import EncoderSpec, LatentAttentionSize, resolve
 from encoders.training.data import TrainingData
 from encoders.training.settings import TrainingSettings
 from encoders.training.tables import stage_records, write_tables
@@ -80,6 +80,7 @@ def architectures(tmp_path_factory, tiny_encoder, records):
         encoders[name] = tmp_path_factory.mktemp(f"as_encoder_{name}") / "encoder"
         decoder = write_tiny_decoder(name, tmp_path_factory.mktemp(f"decoder_{name}"))
         prepare_base(str(decoder), changes.model_copy(update=LENGTHS), encoders[name])
+    encoders["latent"] = write_latent(encoders["mistral"], tmp_path_factory.mktemp("latent"))
     lines, found = (records / "records.jsonl").read_text().splitlines(), {}
     for name, encoder in encoders.items():
         tables = tmp_path_factory.mktemp(f"tables_{name}")
@@ -87,6 +88,16 @@ def architectures(tmp_path_factory, tiny_encoder, records):
         write_tables(rows, str(encoder), TrainingSettings(), tables)
         found[name] = encoder, tables
     return found
+
+
+def write_latent(encoder, folder):
+    """The encoder with random latent attention in front of its pooling, as NV-Embed has it."""
+    plain = Encoder.load(str(encoder))
+    size = LatentAttentionSize(latents=6, heads=2, head_dimension=5)
+    torch.manual_seed(0)
+    spec = plain.spec.model_copy(update={"latent_attention": size})
+    Encoder(plain.transformer, plain.tokenizer, spec, "").save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

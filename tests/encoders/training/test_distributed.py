@@ -1,5 +1,8 @@
 """Ray Train itself: two workers, checkpoints, runs that go on or may not."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
@@ -51,3 +54,14 @@ def test_a_setting_that_does_not_fit_the_encoder_ends_the_run_without_being_trie
     settings = SETTINGS.model_copy(update={"tuning": "lora", "lora": LoraSettings(targets=["q_prj"])})
     with pytest.raises(ValueError, match=r"lora\.targets: none of q_prj is one of .*query"):
         train_on_ray(Inputs(str(tiny_encoder), training_folder), settings, WorkerSettings(number=1), tmp_path / "a")
+
+
+def test_a_base_that_one_of_the_workers_cannot_load_ends_the_run_without_being_tried_again(
+    local_ray, tiny_encoder, training_folder, tmp_path
+):
+    base = tmp_path / "base"
+    shutil.copytree(tiny_encoder, base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "model_type": "martian"}))
+    with pytest.raises(ValueError, match="martian"):
+        train_on_ray(Inputs(str(base), training_folder), SETTINGS, WorkerSettings(number=1), tmp_path / "storage")

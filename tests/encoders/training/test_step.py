@@ -26,6 +26,10 @@ def step(folder, data, settings, teacher=None):
     """The loss of a batch and the gradient of every trained weight."""
     encoder = Encoder.load(str(folder))
     prepare(encoder, settings)
+    torch.manual_seed(1)
+    for name, weight in encoder.named_parameters():
+        if "lora_B" in name:  # zero at first, and so would be the gradient of its other half
+            torch.nn.init.normal_(weight, std=0.1)
     workers = Workers.here()
     model = spread(encoder, settings, workers)
     batch = make_batch(data, 1, settings)
@@ -119,6 +123,16 @@ def test_distillation_alone_pulls_towards_the_teacher(tiny_encoder, training_dat
     assert weighed[2] - weighed[0] == pytest.approx(3 * (weighed[1] - weighed[0]), rel=1e-4)
 
 
+def test_in_bf16_the_gradient_points_where_it_does_in_fp32(tiny_encoder, training_data):
+    loss, exact = step(tiny_encoder, training_data, SETTINGS)
+    rounded_loss, rounded = step(tiny_encoder, training_data, SETTINGS.model_copy(update={"precision": "bf16"}))
+    assert rounded_loss == pytest.approx(loss, rel=0.02)
+    assert all(gradient.dtype == torch.float32 for gradient in rounded.values())
+    flat = [torch.cat([gradients[name].flatten() for name in exact]) for gradients in (exact, rounded)]
+    assert not torch.equal(*flat)
+    assert torch.nn.functional.cosine_similarity(*flat, dim=0) > 0.99
+
+
 LORA, FSDP = ({"tuning": "lora"}, {"sharding": "fsdp"})
 VARIANTS = {
     "bert": [
@@ -128,7 +142,7 @@ VARIANTS = {
         {**FSDP, "gradient_cache": True},
         {"distillation": DistillationSettings(teacher="x")},
     ],
-    **{decoder: [{"gradient_checkpointing": True}] for decoder in ("llama", "mistral", "qwen3")},
+    **{decoder: [{"gradient_checkpointing": True}] for decoder in ("llama", "mistral", "qwen3", "latent")},
 }
 
 
@@ -157,6 +171,7 @@ def of_variant(encoder, tables, settings):
 
 def both_workers(rank, port, architectures, output):
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    assert Workers.here().all(rank) == [0, 1]
     for architecture, folders in architectures.items():
         for name, settings in cases(architecture):
             torch.save(of_variant(*folders, settings), output / f"{name}-{rank}.pt")
