@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-DEFAULT_LEXICAL_WEIGHT = 0.7
+DEFAULT_LEXICAL_WEIGHT = 0.5
 RRF_K = 60
 
 
