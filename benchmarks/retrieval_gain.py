@@ -101,8 +101,7 @@ def _matched_only(line: str) -> str:
 
 
 def _of_notes(line: str) -> str:
-    name = json.loads(line)["idx"]
-    return "" if "~" in name or name.startswith("list_") else line
+    return "" if "~" in json.loads(line)["idx"] else line
 
 
 SUBSETS: dict[str, Callable[[str], str]] = {"matched": _matched_only, "notes": _of_notes}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datagen.graph.artefact import BuiltGraph
+from datagen.graph.artefact import BuiltGraph, normalise
 from datagen.schwartz_hearst import is_short_form
 
 LONGEST = 4
@@ -54,6 +54,8 @@ class ProseNames:
         """Those of the inventories that often mean one thing which the graph knows."""
         found = []
         for written in filter(is_short_form, self._graph.short_forms()):
+            if normalise(written) in self._excluded:
+                continue
             senses = self._graph.senses(written)
             fewest = _MOSTLY * sum(sense.uses for sense in senses)
             often = [sense for sense in senses if sense.uses >= fewest and self._knows(sense.long_form)]

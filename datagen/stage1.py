@@ -100,12 +100,12 @@ class Stage1:
             yield from self.records(name, told.text, told.spans, frequencies, told.definitions)
 
     def list_records(self, frequencies: Mapping[str, int] | None = None) -> Iterator[dict[str, Any] | None]:
-        """One for each list of terms that the settings ask for, with what the graph adds to these."""
+        """One for each list of terms that the settings ask for, `~list_<number>`, with what the graph adds to these."""
         for number, items in enumerate(term_lists(self.graph, self._names, self._settings.term_lists)):
             text = ", ".join(item.written for item in items)
             how = {True: "abbreviation", False: "match"}
             mentions = [_Mention(item.term, how[item.is_short_form], "present", True) for item in items]
-            yield self._record(f"list_{number}", text, mentions, frequencies)
+            yield self._record(f"~list_{number}", text, mentions, frequencies)
 
     def frequencies(self, texts: Sequence[str]) -> Counter[str]:
         """How many of the texts use each term of the graph."""

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ ERROR_FILE = "error.txt"
 TENSORBOARD = "tensorboard"
 PROGRESS_LINES = 20
 MAX_FAILURES = 3
+"""Without a checkpoint between them."""
 
 
 class Inputs(NamedTuple):
@@ -65,14 +67,16 @@ def train_on_ray(
         logging_config=LoggingConfig(log_level="WARNING"),
     )
     (storage / ERROR_FILE).unlink(missing_ok=True)
-    result = TorchTrainer(
+    trainer = partial(
+        TorchTrainer,
         _worker_loop,
         train_loop_config={"inputs": inputs, "settings": settings, "storage": storage.resolve()},
         scaling_config=ScalingConfig(
             num_workers=workers.number, use_gpu=workers.use_gpu, resources_per_worker=workers.resources()
         ),
         run_config=run_config,
-    ).fit()
+    )
+    result = _fit(trainer, storage / RUN_NAME)
     if (storage / ERROR_FILE).exists():
         raise ValueError((storage / ERROR_FILE).read_text())
     kept = result.best_checkpoints
@@ -81,6 +85,18 @@ def train_on_ray(
     checkpoint, metrics = max(kept, key=lambda each: each[1]["dev" if inputs.score else "step"])
     with checkpoint.as_directory() as folder:
         return trained(inputs.base, Path(folder), settings), metrics
+
+
+def _fit(trainer: Callable[[], TorchTrainer], run: Path) -> ray.train.Result:
+    """Train to the end, however often workers fail, as long as there is a new checkpoint between MAX_FAILURES."""
+    while True:
+        known = set(run.glob("checkpoint_*"))
+        try:
+            return trainer().fit()
+        except ray.train.WorkerGroupError:
+            if set(run.glob("checkpoint_*")) <= known:
+                raise
+            print("training: workers failed again and again; it goes on from its last checkpoint", flush=True)
 
 
 def _worker_loop(config: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def test_stage_1_adds_notes_told_again_and_lists_of_terms_where_it_is_told_to(st
     of_notes = [record["idx"] for record in records[:-3]]
     assert of_notes[0] == "sick_0"
     assert set(of_notes[1:]) <= {"sick~1_0", "sick~2_0"}
-    assert [record["idx"] for record in records[-3:]] == ["list_0", "list_1", "list_2"]
+    assert [record["idx"] for record in records[-3:]] == ["~list_0", "~list_1", "~list_2"]
     assert counts["records"] == len(records)
     assert counts["entities"] == sum(len(record["entities"]) for record in records)
     assert counts["chunks"] == 6, "each copy has the chunks of its note"

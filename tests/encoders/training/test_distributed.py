@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+import ray.train
 import torch
 
 from encoders.encoder import Encoder
+from encoders.training import on_ray
 from encoders.training.checkpoints import trained
 from encoders.training.data import TrainingData
 from encoders.training.loop import Hooks, train
@@ -39,6 +41,33 @@ def test_two_ray_workers_train_as_one_process_does_and_go_on_from_their_last_che
     alone = trained(str(tiny_encoder), kept[-1], SETTINGS)
     for ours, theirs in zip(resumed.parameters(), alone.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.long
+def test_a_run_goes_on_however_often_workers_fail_while_there_are_new_checkpoints(
+    local_ray, tiny_encoder, training_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(on_ray, "MAX_FAILURES", 0)
+    settings = SETTINGS.model_copy(update={"max_steps": 3, "checkpoint_steps": 1, "dev": DevSettings(every_steps=1)})
+
+    def fail_once_a_step(encoder):
+        tried = tmp_path / "tried"
+        times = len(tried.read_text()) if tried.exists() else 0
+        tried.write_text("x" * (times + 1))
+        if times in (1, 3):
+            raise RuntimeError("the machine is gone")
+        return {"dev": times}
+
+    inputs = Inputs(str(tiny_encoder), training_folder, score=fail_once_a_step)
+    _, metrics = train_on_ray(inputs, settings, WorkerSettings(number=1), tmp_path / "storage")
+    assert (metrics["step"], metrics["dev"]) == (3, 4)
+
+    def fail(encoder):
+        raise RuntimeError("the machine is gone")
+
+    never = Inputs(str(tiny_encoder), training_folder, score=fail)
+    with pytest.raises(ray.train.WorkerGroupError, match="the machine is gone"):
+        train_on_ray(never, settings, WorkerSettings(number=1), tmp_path / "other")
 
 
 def test_a_diverged_run_ends_without_being_tried_again(local_ray, tiny_encoder, training_folder, tmp_path):
