@@ -3,21 +3,22 @@
 import numpy as np
 from numpy.typing import NDArray
 
-DEFAULT_LEXICAL_WEIGHT = 0.5
+DEFAULT_LEXICAL_WEIGHT = 0.3
 RRF_K = 60
 
 
 def convex(
     lexical: NDArray[np.floating], dense: NDArray[np.floating], weight: float = DEFAULT_LEXICAL_WEIGHT
 ) -> NDArray[np.float32]:
-    """`weight * lexical / max(lexical) + (1 - weight) * dense`, the maximum taken per query.
+    """`weight * (lexical / max(lexical))^2 + (1 - weight) * dense`, the maximum taken per query.
 
     Both arrays have shape `(..., candidates)`, one row per query: non-negative lexical scores (0 = no word
     matched) and cosines. A query that matches no word keeps lexical zeros. The candidates must hold the
     query's best lexical match over all shards, or the normalisation differs from shard to shard.
 
     Source: Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (arXiv 2210.11934),
-    with the maximum as the only bound because BM25's theoretical minimum is 0.
+    with the maximum as the only bound because BM25's theoretical minimum is 0. The square is ours: a chunk with half of
+    the query's words is less than half of a match (docs/decisions.md has what it brings).
     """
     if lexical.shape != dense.shape:
         raise ValueError(f"lexical scores {lexical.shape} and dense scores {dense.shape} differ in shape")
@@ -25,7 +26,7 @@ def convex(
         raise ValueError(f"the lexical weight must lie in [0, 1], not {weight}")
     best = lexical.max(axis=-1, keepdims=True, initial=0)
     normalised = np.divide(lexical, best, out=np.zeros(lexical.shape, np.float32), where=best > 0)
-    return (weight * normalised + (1 - weight) * dense).astype(np.float32)
+    return (weight * normalised**2 + (1 - weight) * dense).astype(np.float32)
 
 
 def reciprocal_rank(lexical: NDArray[np.floating], dense: NDArray[np.floating], k: int = RRF_K) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ def test_hybrids_fuse_the_scores_of_both(tiny, bench):
     assert dense.shape == (2, 4)
     assert np.abs(dense).max() <= 1 + 1e-6
     assert dense[1].argmax() == 3
-    convex = 0.5 * lexical / lexical.max(axis=1, keepdims=True) + 0.5 * dense
+    convex = 0.3 * (lexical / lexical.max(axis=1, keepdims=True)) ** 2 + 0.7 * dense
     assert tools.retriever("hybrid:bundled").scores(BOTH) == pytest.approx(convex, abs=1e-6)
     rank = 1 + (dense[1][None, :] > dense[1][:, None]).sum(axis=1)
     expected = 1 / (60 + rank) + np.array([0, 0, 0, 1 / 61])

@@ -8,10 +8,10 @@ from serving.fusion import convex
 scores = st.lists(st.tuples(st.floats(0, 50, width=32), st.floats(-1, 1, width=32)), min_size=1, max_size=20)
 
 
-def test_each_query_is_normalised_by_its_own_best_word_match():
+def test_each_query_is_normalised_by_its_own_best_word_match_and_half_a_match_counts_a_quarter():
     lexical = np.array([[10.0, 5.0, 0.0], [0.0, 0.0, 0.0]])
     dense = np.array([[0.0, 1.0, 1.0], [0.5, 0.2, 0.1]])
-    np.testing.assert_allclose(convex(lexical, dense, 0.7), [[0.7, 0.65, 0.3], [0.15, 0.06, 0.03]], rtol=1e-6)
+    np.testing.assert_allclose(convex(lexical, dense, 0.7), [[0.7, 0.475, 0.3], [0.15, 0.06, 0.03]], rtol=1e-6)
 
 
 @given(scores)

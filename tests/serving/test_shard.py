@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_store import write_store
 
-from serving.fusion import convex
+from serving.fusion import DEFAULT_LEXICAL_WEIGHT, convex
 from serving.lexical import match_words
 from serving.manifest import read_manifest
 from serving.merging import merge
@@ -52,7 +52,7 @@ class World:
 
     def search(self, query: ShardQuery, k: int) -> list[tuple[float, dict]]:
         answers = {number: shard.search([query])[0] for number, shard in enumerate(self.shards)}
-        ranking = merge(answers, query.mode, k, 0.7)
+        ranking = merge(answers, query.mode, k, DEFAULT_LEXICAL_WEIGHT)
         return [(each.score, self.shards[each.shard].fetch([[each.row]])[0][0]) for each in ranking]
 
 
