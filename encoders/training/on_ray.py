@@ -20,6 +20,7 @@ from encoders.training.checkpoints import trained
 from encoders.training.data import TrainingData
 from encoders.training.hard_negatives import Source
 from encoders.training.loop import Hooks, Metrics, train
+from encoders.training.ray_checkpoints import RayCheckpoints
 from encoders.training.settings import TrainingSettings
 from encoders.training.step import Teacher
 from encoders.training.workers import Workers
@@ -63,10 +64,9 @@ def train_on_ray(
         name=RUN_NAME,
         storage_path=str(storage.resolve()),
         checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute="dev" if inputs.score else None),
-        failure_config=FailureConfig(max_failures=MAX_FAILURES),
+        failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=MAX_FAILURES),
         logging_config=LoggingConfig(log_level="WARNING"),
     )
-    (storage / ERROR_FILE).unlink(missing_ok=True)
     trainer = partial(
         TorchTrainer,
         _worker_loop,
@@ -89,21 +89,35 @@ def train_on_ray(
 
 def _fit(trainer: Callable[[], TorchTrainer], run: Path) -> ray.train.Result:
     """Train to the end, however often workers fail, as long as there is a new checkpoint between MAX_FAILURES."""
+    checkpoints = RayCheckpoints(run)
     while True:
-        known = set(run.glob("checkpoint_*"))
+        checkpoints.mend()
+        known = checkpoints.whole()
         try:
             return trainer().fit()
-        except ray.train.WorkerGroupError:
-            if set(run.glob("checkpoint_*")) <= known:
-                raise
+        except ray.train.TrainingFailedError as error:
+            if checkpoints.whole() <= known:
+                raise ValueError(
+                    f"training stopped, {MAX_FAILURES + 1} failures without a checkpoint between them, the last: "
+                    f"{_reason(error)}; mend that and run the same command again: it goes on from its last checkpoint"
+                ) from error
             print("training: workers failed again and again; it goes on from its last checkpoint", flush=True)
+
+
+def _reason(error: ray.train.TrainingFailedError) -> str:
+    """The last line of what a worker or the controller raised."""
+    failures = [*getattr(error, "worker_failures", {}).values(), error]
+    return str(failures[0]).strip().splitlines()[-1]
 
 
 def _worker_loop(config: dict[str, Any]) -> None:
     inputs, settings, storage = config["inputs"], config["settings"], config["storage"]
     rank = ray.train.get_context().get_world_rank()
     last = ray.train.get_checkpoint()
+    checkpoints = RayCheckpoints(storage / RUN_NAME)
     board = SummaryWriter(str(storage / TENSORBOARD)) if rank == 0 else None
+    if rank == 0:
+        (storage / ERROR_FILE).unlink(missing_ok=True)  # of a group of workers before this one
 
     def progress(metrics: Metrics) -> None:
         if board is None:
@@ -115,6 +129,8 @@ def _worker_loop(config: dict[str, Any]) -> None:
             print(_line(metrics), flush=True)
 
     def report(metrics: Metrics, checkpoint: Path | None) -> None:
+        if rank == 0:
+            checkpoints.keep_snapshot()
         ray.train.report(metrics, Checkpoint.from_directory(checkpoint) if checkpoint else None)
 
     hooks = Hooks(
