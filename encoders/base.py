@@ -7,6 +7,7 @@ from typing import Any, Literal
 import transformers
 from pydantic import BaseModel, Field
 from tokenizers.processors import Sequence, TemplateProcessing
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from encoders import nv_embed
 from encoders.pooling import PoolingName
@@ -31,7 +32,7 @@ class BaseChanges(BaseModel):
 def prepare_base(name: str, changes: BaseChanges, folder: Path) -> None:
     """Write the changed encoder into `folder`, its weights copied, NV-Embed's rewritten.
 
-    Raises ValueError naming what is missing: a raw language model needs a pooling and lengths.
+    Raises ValueError naming what is missing (a raw language model needs a pooling and lengths) or does not fit.
     """
     source = resolve(name)
     folder.mkdir()
@@ -47,15 +48,26 @@ def prepare_base(name: str, changes: BaseChanges, folder: Path) -> None:
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(weights, copy)  # no link: other nodes have the folder, not the cache of this one
     if changes.attention:
+        if transformer["model_type"] in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+            raise ValueError(
+                f"base_changes.attention: {name} is no decoder, its attention is bidirectional; leave it out"
+            )
         transformer["is_causal"] = changes.attention == "causal"
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     if append_eos:
         _append_eos(tokenizer)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    spec = _changed_spec(source, transformer, own, changes)
+    for kind in ("query", "passage"):
+        prefix, longest = getattr(spec, f"{kind}_prefix"), getattr(spec, f"max_{kind}_tokens")
+        if (of_prefix := len(tokenizer(prefix)["input_ids"])) >= longest:
+            raise ValueError(
+                f"base_changes.max_{kind}_tokens: the prefix alone has {of_prefix} tokens, which leaves none for the text"
+            )
     tokenizer.save_pretrained(folder)
     transformers.AutoConfig.for_model(**transformer).save_pretrained(folder)
-    write_spec(folder, _changed_spec(source, transformer, own, changes))
+    write_spec(folder, spec)
 
 
 def _changed_spec(

@@ -91,7 +91,8 @@ class Encoder(torch.nn.Module):
         ids = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
         places, lengths = torch.arange(ids.shape[1]), torch.tensor([len(row) for row in rows])[:, None]
         mask = places < lengths
-        pooled = mask & (places >= torch.as_tensor(unpooled)[:, None])
+        # A space that ends a prefix is a token of its own only while nothing follows it: the last one is always pooled.
+        pooled = mask & (places >= torch.minimum(torch.as_tensor(unpooled)[:, None], lengths - 1))
         device = self.transformer.device
         return ids.to(device), mask.long().to(device), pooled.long().to(device)
 

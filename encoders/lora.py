@@ -10,7 +10,8 @@ from encoders.training.settings import LoraSettings
 def add_lora(encoder: Encoder, settings: LoraSettings) -> None:
     """Freeze the encoder's weights and put trainable adapters beside those of its linear layers that are targets.
 
-    Raises ValueError naming the layers there are where none is a target.
+    The default targets are those of several architectures, any of which will do. Raises ValueError naming the layers
+    there are where none is a target, or where one that was asked for is not there.
     """
     layers = {
         name.rpartition(".")[2]
@@ -18,8 +19,10 @@ def add_lora(encoder: Encoder, settings: LoraSettings) -> None:
         if isinstance(module, torch.nn.Linear)
     }
     targets = [name for name in settings.targets if name in layers]
-    if not targets:
-        raise ValueError(f"lora.targets: none of {', '.join(settings.targets)} is one of {', '.join(sorted(layers))}")
+    asked_for = settings.targets != LoraSettings().targets
+    if not targets or (asked_for and len(targets) < len(settings.targets)):
+        missing = ", ".join(name for name in settings.targets if name not in layers)
+        raise ValueError(f"training.lora.targets: no layer is called {missing}; there are {', '.join(sorted(layers))}")
     config = peft.LoraConfig(
         r=settings.r, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets, bias="none"
     )

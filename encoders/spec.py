@@ -6,6 +6,7 @@ from `sentence_bert_config.json`, prefixes from the prompts in `config_sentence_
 
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def read_spec(folder: Path) -> EncoderSpec:
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    _check_modules(folder / "modules.json")
     pooling = read_json(folder / "1_Pooling" / "config.json")
     config = read_json(folder / "config.json")
     own = [folder / name for name in ("sentence_bert_config.json", "config_sentence_transformers.json")]
@@ -100,6 +102,14 @@ def read_spec(folder: Path) -> EncoderSpec:
         max_passage_tokens=length,
         dimension=config["hidden_size"],
     )
+
+
+def _check_modules(path: Path) -> None:
+    """Refuse layers of sentence-transformers that would be left out; vectors are normalised whether it does so or not."""
+    modules: Sequence[Any] = read_json(path) if path.exists() else []
+    unknown = {module["type"].rpartition(".")[2] for module in modules} - {"Transformer", "Pooling", "Normalize"}
+    if unknown:
+        raise ValueError(f"{path}: a layer of the kind {', '.join(sorted(unknown))}, which this project does not know")
 
 
 def fingerprint(folder: Path, spec: EncoderSpec) -> str:
@@ -157,7 +167,7 @@ def _pooling_name(config: dict[str, Any], folder: Path) -> PoolingName:
     raise ValueError(f"{folder}: its pooling is none of {', '.join(POOLINGS)}")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:

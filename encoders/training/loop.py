@@ -99,7 +99,7 @@ def train(
     encoding = SharedEncoding(model, data, settings, workers)
     gradient = GradientStep(encoding, hooks.teacher)
     begun, first = time.monotonic(), state.step
-    saved_for_preemption = False
+    was_noticed = False
     for step in range(first, steps):
         hard = _hard_negatives(encoding, data, steps, hooks, state)
         batch = make_batch(data, step, settings, hard)
@@ -121,8 +121,8 @@ def train(
             "chunks_per_second": settings.batch_size * (done - first) / seconds,
             "eta_seconds": seconds / (done - first) * (steps - done),
         }
-        is_preempted = hooks.is_preempted() and not saved_for_preemption
-        saved_for_preemption |= is_preempted
+        is_noticed = hooks.is_preempted()
+        is_preempted, was_noticed = is_noticed and not was_noticed, is_noticed
         is_last = done == steps
         if hooks.score and (is_last or done % settings.dev.every_steps == 0):
             is_last |= _score(hooks, encoder, settings, state, metrics, workers)

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from encoders.losses import LOSSES, LossName
 from encoders.training.data import PHRASE, PROVENANCES
 
 Provenance = Annotated[str, Field(pattern=f"^({'|'.join(PROVENANCES[1:PHRASE])})$")]
-NotNegative = Annotated[float, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class LoraSettings(BaseModel):
@@ -56,6 +56,8 @@ class DevSettings(BaseModel):
 class TrainingSettings(BaseModel):
     """One set for every variant; docs/training.md explains each."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     epochs: int = Field(default=1, gt=0)
     max_steps: int | None = Field(default=None, gt=0)
     """Stop here even within an epoch: a budget."""
@@ -74,7 +76,7 @@ class TrainingSettings(BaseModel):
     clip_norm: float = Field(default=1.0, gt=0)
     """Longer gradients are shortened to this norm."""
     loss: LossName = "multi_similarity"
-    temperature: float = Field(default=0.05, gt=0)
+    temperature: float = Field(default=0.05, ge=0.001)
     """InfoNCE divides cosines by it; multi-similarity has none."""
     false_negative_mask: bool = True
     """A term that is true of a chunk is never its negative."""
@@ -108,6 +110,12 @@ class TrainingSettings(BaseModel):
     def _hard_negatives_count(self) -> "TrainingSettings":
         if self.hard_negatives and LOSSES[self.loss].counts_copies:
             raise ValueError(f"training.loss {self.loss} knows no negatives but drawn terms: leave out hard_negatives")
+        return self
+
+    @model_validator(mode="after")
+    def _lora_is_used(self) -> "TrainingSettings":
+        if self.tuning == "full" and self.lora != LoraSettings():
+            raise ValueError("training.lora is of no use with training.tuning full: set that to lora or leave it out")
         return self
 
     @property

@@ -82,3 +82,25 @@ def test_an_encoder_keeps_what_is_not_changed(tmp_path):
     base, changed = Encoder.load("bundled"), Encoder.load(str(tmp_path / "base"))
     assert changed.spec == base.spec.model_copy(update={"query_prefix": "query: "})
     np.testing.assert_allclose(changed.encode_queries(["AKI"]), base.encode_queries(["query: AKI"]), atol=1e-6)
+
+
+def test_attention_is_refused_for_what_is_no_decoder(tiny_encoder, tmp_path):
+    with pytest.raises(ValueError, match=r"base_changes\.attention: .*is no decoder"):
+        prepare_base(str(tiny_encoder), BaseChanges(attention="causal"), tmp_path / "base")
+
+
+@pytest.mark.parametrize("kind", ["query", "passage"])
+def test_a_length_that_the_prefix_alone_fills_is_refused(tiny_decoder, tmp_path, kind):
+    changes = {f"{kind}_prefix": INSTRUCTION, f"max_{kind}_tokens": 8}
+    with pytest.raises(ValueError, match=rf"base_changes\.max_{kind}_tokens: the prefix alone has \d+ tokens"):
+        encoder_of(tiny_decoder, tmp_path, **changes)
+
+
+def test_the_last_token_is_pooled_though_the_prefix_seems_to_hold_it(tiny_decoder, tmp_path):
+    encoder, _ = encoder_of(
+        tiny_decoder, tmp_path, pooling="mean", query_prefix="Query: ", pools_prefixes=False, attention="bidirectional"
+    )
+    encoder.tokenizer.add_tokens([" patient"])  # the prefix's last token and the query's only one become one
+    token_ids = encoder.tokenize(["patient"], "query")
+    assert len(token_ids[0]) <= encoder.unpooled_tokens("query")
+    assert encoder.pad(token_ids, [encoder.unpooled_tokens("query")])[2].sum() == 1

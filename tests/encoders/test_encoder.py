@@ -93,3 +93,12 @@ def test_a_folder_with_a_missing_file_names_it(saved):
     (saved / "1_Pooling" / "config.json").unlink()
     with pytest.raises(ValueError, match=r"1_Pooling/config.json: missing"):
         Encoder.load(str(saved))
+
+
+def test_a_layer_of_sentence_transformers_that_would_be_left_out_is_refused(saved):
+    (saved / "encoder_spec.json").unlink()
+    modules = json.loads((saved / "modules.json").read_text())
+    modules.append({"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
+    (saved / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ValueError, match=r"modules\.json: a layer of the kind Dense"):
+        Encoder.load(str(saved))
