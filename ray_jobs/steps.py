@@ -70,13 +70,8 @@ def run_step(
         return manifest["result"]
     print(f"{name}: started", flush=True)
     begun = time.monotonic()
-    for stale in [
-        aside,
-        *output.parent.glob(f"{output.name}.scratch-*"),
-        *output.parent.glob(f"{output.name}.removed*"),
-    ]:
-        if stale != scratch:
-            shutil.rmtree(stale, ignore_errors=True)
+    for stale in [aside, *output.parent.glob(f"{output.name}.removed*")]:
+        shutil.rmtree(stale, ignore_errors=True)
     aside.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
     result = work(Step(aside, scratch, output if mend else None))
@@ -85,7 +80,9 @@ def run_step(
     whole.write_text(json.dumps(manifest, indent=2) + "\n")
     whole.replace(aside / MANIFEST)
     _replace(aside, output)
-    _remove(scratch)
+    # Those of other settings too, but not before: who mistypes a setting loses nothing of the run that it is not.
+    for done in output.parent.glob(f"{output.name}.scratch-*"):
+        _remove(done)
     print(f"{name}: {_counts(result)} in {time.monotonic() - begun:.0f} s, written to {output}", flush=True)
     return result
 

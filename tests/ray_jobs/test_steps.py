@@ -97,6 +97,16 @@ def test_a_changed_setting_never_takes_up_another_run_s_scratch(tmp_path):
     work = Work()
     run_step("make", tmp_path / "out", {"size": 2}, {}, work)
     assert work.scratch_found == []
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_mistyped_setting_that_is_interrupted_costs_the_other_run_nothing(tmp_path):
+    for size in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            run_step("make", tmp_path / "out", {"size": size}, {}, interrupt)
+    work = Work()
+    run_step("make", tmp_path / "out", {"size": 1}, {}, work)
+    assert work.scratch_found == ["checkpoint"]
 
 
 def test_a_result_that_was_finished_but_not_yet_renamed_is_taken_up(tmp_path):
