@@ -1,6 +1,6 @@
 """What training brings on text that nobody here wrote: an ablation at one budget of steps, with intervals.
 
-    python -m benchmarks.retrieval_gain --stage1 <records> --stage2 <records> --work <folder> [--steps 300]
+    python -m benchmarks.retrieval_gain [--stage1 <folder>] [--stage2 <folder>] [--work <folder>] [--steps 300]
         [--rows "stage 1" ...] [--seeds 0 1 2] [--set training.learning_rate=1e-4 ...]
 
 Trains the rows as plain processes with the settings of recipes/open_stage1.yaml and open_stage2.yaml, evaluates each on
@@ -23,7 +23,7 @@ import numpy as np
 import xxhash
 import yaml
 
-from benchmarks.open_data import DATA
+from benchmarks.open_data import DATA, RUNS, open_records
 from encoders.encoder import Encoder
 from encoders.kept_vectors import KeptVectors, encode_here
 from encoders.spec import BUNDLED
@@ -211,15 +211,16 @@ def _setting(text: str) -> tuple[str, Any]:
 def main() -> None:
     """Train, evaluate and print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stage1", type=Path, required=True)
-    parser.add_argument("--stage2", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--stage1", type=Path, help="records; without it those of the open notes are made")
+    parser.add_argument("--stage2", type=Path, help="likewise")
+    parser.add_argument("--work", type=Path, default=RUNS / "retrieval_gain")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--set", type=_setting, nargs="+", default=[])
     arguments = parser.parse_args()
+    arguments.stage1, arguments.stage2 = arguments.stage1 or open_records(1), arguments.stage2 or open_records(2)
     kept, results = KeptVectors(arguments.work / "vectors", encode_here), {}
     for row in arguments.rows:
         for seed in arguments.seeds:

@@ -1,6 +1,6 @@
 """A training step as DR.EHR's code does it against this project's: step rate, peak memory, the same loss.
 
-    python -m benchmarks.train_step --records <stage-1 records> [--batch-size 32] [--num-pos 128] [--device cuda]
+    python -m benchmarks.train_step [--records <folder>] [--batch-size 32] [--num-pos 128] [--device cuda]
 
 Both sides train the same encoder on the same batches, the same terms drawn for each chunk, with the loss as published
 and AdamW; dropout is off, so that losses can be compared. The reference, written straightforwardly, repeats each
@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.open_data import open_records
 from encoders.encoder import Encoder
 from encoders.losses.multi_similarity import ALPHA, BETA, MARGIN, THRESHOLD
 from encoders.spec import BUNDLED
@@ -143,7 +144,7 @@ def _peak_mb() -> float:
 def main() -> None:
     """Run the sides and print what they took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--records", type=Path, help="stage-1 records; without it those of the open notes are made")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--num-pos", type=int, default=128)
     parser.add_argument("--device", default="cpu")
@@ -151,7 +152,7 @@ def main() -> None:
     turns: dict[str, list[Measured]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        file = next(iter(sorted(arguments.records.glob("*.jsonl"))))
+        file = next(iter(sorted((arguments.records or open_records(stage=1)).glob("*.jsonl"))))
         with file.open(encoding="utf-8") as stream:
             lines = [line for _, line in zip(range(MOST_RECORDS), stream, strict=False)]
         write_tables(stage_records(lines, [str(file)] * len(lines), BUNDLED, 160), BUNDLED, SETTINGS, folder)

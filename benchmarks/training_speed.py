@@ -1,6 +1,6 @@
 """A training step at the size of the published encoders: time, tokens, peak memory, share of the device's arithmetic.
 
-    python -m benchmarks.training_speed --records <stage-1 records> [--shapes bert_base mistral_7b] [--steps 10]
+    python -m benchmarks.training_speed [--records <folder>] [--shapes bert_base mistral_7b] [--steps 10]
         [--set batch_size=128 ...] [--peak-tflops 989]
 
 Random weights of each shape take the step of the recipes small_stage1 (all weights) and large_stage1 (LoRA), in bf16,
@@ -25,6 +25,7 @@ import torch
 import transformers
 import yaml
 
+from benchmarks.open_data import open_records
 from encoders.encoder import Encoder
 from encoders.pooling import PoolingName
 from encoders.spec import BUNDLED, EncoderSpec
@@ -125,14 +126,14 @@ def measure(name: str, folder: Path, steps: int, changes: dict[str, Any], peak_t
 def main() -> None:
     """Measure the shapes, each in a process of its own, and print what they took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--records", type=Path, help="stage-1 records; without it those of the open notes are made")
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["bert_base", "mistral_7b"])
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--set", type=_setting, nargs="+", default=[])
     parser.add_argument("--peak-tflops", type=float, default=989)
     arguments = parser.parse_args()
     changes, figures = dict(arguments.set), {}
-    file = next(iter(sorted(arguments.records.glob("*.jsonl"))))
+    file = next(iter(sorted((arguments.records or open_records(stage=1)).glob("*.jsonl"))))
     with file.open(encoding="utf-8") as stream:
         lines = list(islice(stream, MOST_RECORDS))
     for name in arguments.shapes:
