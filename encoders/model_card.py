@@ -22,8 +22,8 @@ def write_model_card(
 ) -> None:
     """Write the card beside the encoder.
 
-    `data` counts what it was trained on, `scores` are of the exported checkpoint, `recipe` are the settings that differ
-    from their defaults, `licences` say what binds it, a line each.
+    `data` counts what it was trained on, `scores` are of the exported checkpoint, `recipe` are its settings, `licences`
+    say what binds it, a line each.
     """
     spec = encoder.spec
     head = {

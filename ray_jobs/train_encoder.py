@@ -121,7 +121,7 @@ def _write_card(
         settings.base,
         {"chunks": len(data), "distinct terms": data.n_terms, "steps": int(metrics["step"])},
         {f"{title}{averaged}": metrics[name] for name, title in DEV_TITLES.items() if name in metrics},
-        settings.model_dump(mode="json", include={"base_changes", "training"}, exclude_defaults=True),
+        settings.model_dump(mode="json", include={"base_changes", "training"}, exclude_none=True),
         licences,
     )
 

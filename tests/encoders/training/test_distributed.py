@@ -15,6 +15,7 @@ from encoders.training.loop import Hooks, train
 from encoders.training.on_ray import RUN_NAME, TENSORBOARD, Inputs, train_on_ray
 from encoders.training.settings import DevSettings, LoraSettings, TrainingSettings
 from encoders.workers import WorkerSettings
+from tests.encoders.training.event_files import event_files, read_events
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=6, num_pos=3, chunk_tokens=32, learning_rate=1e-3)
 
@@ -25,22 +26,46 @@ def test_two_ray_workers_train_as_one_process_does_and_go_on_from_their_last_che
     inputs = Inputs(str(tiny_encoder), training_folder)
     first_epoch, scores = SETTINGS.model_copy(update={"max_steps": 4, "dev": DevSettings(every_steps=2)}), [0.9, 0.5]
     scored = inputs._replace(score=lambda encoder: {"dev": scores.pop(0)})
-    _, best = train_on_ray(scored, first_epoch, WorkerSettings(), tmp_path / "storage")
+    exported, best = train_on_ray(scored, first_epoch, WorkerSettings(), tmp_path / "storage")
     assert (best["step"], best["dev"]) == (2, 0.9), "the best checkpoint is exported"
     resumed, metrics = train_on_ray(inputs, SETTINGS, WorkerSettings(), tmp_path / "storage")
     assert metrics["step"] == metrics["steps"] == 8
     checkpoints = [path for path in (tmp_path / "storage" / RUN_NAME).glob("checkpoint_*") if path.is_dir()]
     assert len(checkpoints) == 2
-    assert list((tmp_path / "storage" / TENSORBOARD).iterdir())
 
-    kept = []
-    hooks = Hooks(report=lambda metrics, folder: kept.append(folder.rename(tmp_path / f"at{metrics['step']}")))
-    data = TrainingData(training_folder)
-    train(Encoder.load(str(tiny_encoder)), data, first_epoch, hooks, tmp_path / "scratch")
-    train(Encoder.load(str(tiny_encoder)), data, SETTINGS, hooks, tmp_path / "scratch", resume=kept[-1])
-    alone = trained(str(tiny_encoder), kept[-1], SETTINGS)
-    for ours, theirs in zip(resumed.parameters(), alone.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+    kept, told = {}, []
+    hooks = Hooks(
+        report=lambda metrics, folder: kept.update({metrics["step"]: folder.rename(tmp_path / f"at{metrics['step']}")}),
+        progress=told.append,
+    )
+    data, often = TrainingData(training_folder), {"checkpoint_steps": 2}
+    train(Encoder.load(str(tiny_encoder)), data, first_epoch.model_copy(update=often), hooks, tmp_path / "scratch")
+    train(Encoder.load(str(tiny_encoder)), data, SETTINGS, hooks, tmp_path / "scratch", resume=kept[4])
+    alone = {step: trained(str(tiny_encoder), folder, SETTINGS) for step, folder in kept.items()}
+    assert are_close(resumed, alone[8])
+    assert are_close(exported, alone[2])
+    assert not are_close(exported, alone[4])
+    assert_drawn(tmp_path / "storage" / TENSORBOARD, told)
+
+
+def are_close(ours, theirs):
+    pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
+    return all(torch.allclose(one, other, rtol=1e-3, atol=1e-4) for one, other in pairs)
+
+
+def assert_drawn(folder, told):
+    """TensorBoard has a curve of each figure over all steps; one process was told the same."""
+    before, after = map(read_events, event_files(folder))
+    figures = {"loss", "learning_rate", "gradient_norm", "chunks_per_second"}
+    assert before.keys() == figures | {"dev"}
+    assert before.pop("dev") == [(2, pytest.approx(0.9)), (4, pytest.approx(0.5))]
+    assert after.keys() == figures
+    for name in figures:
+        curve = before[name] + after[name]
+        assert [step for step, _ in curve] == list(range(1, 9))
+        assert all(value > 0 for _, value in curve)
+        if name != "chunks_per_second":
+            assert [value for _, value in curve] == pytest.approx([metrics[name] for metrics in told], rel=1e-3)
 
 
 @pytest.mark.long

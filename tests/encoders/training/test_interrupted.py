@@ -18,10 +18,11 @@ from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from encoders.encoder import Encoder
-from encoders.training.on_ray import RUN_NAME, Inputs, train_on_ray
+from encoders.training.on_ray import RUN_NAME, TENSORBOARD, Inputs, train_on_ray
 from encoders.training.settings import DevSettings, TrainingSettings
 from encoders.training.tables import stage_records, write_tables
 from encoders.workers import WorkerSettings
+from tests.encoders.training.event_files import event_files, read_events
 
 pytestmark = pytest.mark.long
 # Ray's workers do not find the modules of tests.
@@ -100,6 +101,15 @@ def assert_went_on(storage):
     assert STEPS < len((storage / "asked").read_text().splitlines()) < STEPS + 3
 
 
+def assert_resumed(storage, steps):
+    """What trained last did not begin at the first step."""
+    begun, *_, last = event_files(storage / TENSORBOARD)
+    assert begun != last
+    first, *_, end = [step for step, _ in read_events(last)["loss"]]
+    assert first > 1
+    assert end == steps
+
+
 def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -136,6 +146,7 @@ def test_a_driver_that_is_killed_and_started_again(undisturbed, tiny_encoder, tr
     driver.join()
     encoder, metrics = train_on_ray(inputs, EACH_STEP, WorkerSettings(number=1), tmp_path)
     assert metrics["step"] == STEPS
+    assert_resumed(tmp_path, STEPS)
     assert_same(encoder, undisturbed[1], 1)
 
 
@@ -174,7 +185,7 @@ def lose_node(cluster, nodes, storage):
 
 def drain_node(cluster, nodes, storage):
     """Some seconds after notice was given, in which a checkpoint is saved that nothing else asks for."""
-    wait_for(lambda: any((storage / "tensorboard").glob("*")))
+    wait_for(lambda: any((storage / TENSORBOARD).glob("*")))
     placed = {actor["node_id"] for actor in ray.util.state.list_actors(filters=[("class_name", "=", "RayTrainWorker")])}
     assert not has_checkpoint(storage)
     node = next(name for name in nodes if name in placed)
@@ -210,5 +221,6 @@ def test_a_node_that_is_drained(local_ray, tiny_encoder, records, tmp_path):
     inputs = Inputs(str(tiny_encoder), data)
     encoder, metrics = run_on_nodes(inputs, ONE_EPOCH, storage_of(tmp_path / "drained"), drain_node)
     assert metrics["step"] == STEPS_TO_DRAIN
+    assert_resumed(tmp_path / "drained", STEPS_TO_DRAIN)
     whole, _ = train_on_ray(inputs, ONE_EPOCH, WorkerSettings(number=2), storage_of(tmp_path / "whole"))
     assert_same(encoder, whole, 2)

@@ -7,6 +7,8 @@ import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
+from torch.nn.modules.module import register_module_forward_pre_hook
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from encoders.encoder import Encoder
 from encoders.losses import LOSSES
@@ -110,7 +112,7 @@ def test_the_published_loss_on_distinct_terms_is_that_on_every_copy(tiny_encoder
     same(step(tiny_encoder, training_data, settings), (expected.item(), gradients), rtol=1e-3, atol=1e-5)
 
 
-def test_distillation_alone_pulls_towards_the_teacher(tiny_encoder, training_data):
+def test_distillation_adds_to_the_loss_as_it_weighs(tiny_encoder, training_data):
     weighed = [
         step(tiny_encoder, training_data, SETTINGS.model_copy(update={"distillation": of}), teacher=teacher)[0]
         for of, teacher in (
@@ -123,14 +125,76 @@ def test_distillation_alone_pulls_towards_the_teacher(tiny_encoder, training_dat
     assert weighed[2] - weighed[0] == pytest.approx(3 * (weighed[1] - weighed[0]), rel=1e-4)
 
 
+def test_from_its_own_vectors_a_student_learns_nothing(tiny_encoder, training_data):
+    encoding = SharedEncoding(
+        spread(Encoder.load(str(tiny_encoder)), SETTINGS, Workers()), training_data, SETTINGS, Workers()
+    )
+    texts = encoding.chunks(range(len(training_data))), encoding.terms(range(training_data.n_terms))
+    itself = Teacher(*(encoding.vectors(of) for of in texts))
+    taught_by = SETTINGS.model_copy(update={"distillation": DistillationSettings(teacher="x")})
+    alone = step(tiny_encoder, training_data, SETTINGS)
+    same(step(tiny_encoder, training_data, taught_by, itself), alone, rtol=1e-3, atol=1e-5)
+
+
 def test_in_bf16_the_gradient_points_where_it_does_in_fp32(tiny_encoder, training_data):
     loss, exact = step(tiny_encoder, training_data, SETTINGS)
     rounded_loss, rounded = step(tiny_encoder, training_data, SETTINGS.model_copy(update={"precision": "bf16"}))
     assert rounded_loss == pytest.approx(loss, rel=0.02)
-    assert all(gradient.dtype == torch.float32 for gradient in rounded.values())
+    assert_rounded(rounded, exact)
+
+
+def assert_rounded(rounded, exact):
+    """Held in fp32, different, and pointing to the same place."""
+    assert rounded.keys() == exact.keys()
+    assert all(gradient.dtype == torch.float32 and gradient.isfinite().all() for gradient in rounded.values())
     flat = [torch.cat([gradients[name].flatten() for name in exact]) for gradients in (exact, rounded)]
     assert not torch.equal(*flat)
     assert torch.nn.functional.cosine_similarity(*flat, dim=0) > 0.99
+
+
+ARCHITECTURES = ("bert", "llama", "mistral", "qwen3", "latent")
+CHECKPOINTING = {"gradient_checkpointing": True}
+
+
+def counted_step(*of_step):
+    """A step, and how often a layer of the transformer was run for it."""
+    runs = []
+
+    def count(module, inputs):
+        if isinstance(module, GradientCheckpointingLayer):
+            runs.append(module)
+
+    hook = register_module_forward_pre_hook(count)
+    try:
+        return step(*of_step), len(runs)
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradient_checkpointing_runs_every_layer_again_for_the_same_gradient(architectures, architecture, tuning):
+    encoder, tables = architectures[architecture]
+    settings = SETTINGS.model_copy(update={"tuning": tuning, "dropout": 0.1})
+    kept, once = counted_step(encoder, TrainingData(tables), settings)
+    again, twice = counted_step(encoder, TrainingData(tables), settings.model_copy(update=CHECKPOINTING))
+    assert twice == 2 * once > 0
+    same(again, kept)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_large_recipes_gradient_is_of_the_adapters_alone_and_points_where_it_does_in_fp32(
+    architectures, architecture
+):
+    encoder, tables = architectures[architecture]
+    recipe = {"tuning": "lora", "loss": "multi_similarity_as_published", "false_negative_mask": False, "dropout": 0.0}
+    settings = SETTINGS.model_copy(update=recipe)
+    loss, exact = step(encoder, TrainingData(tables), settings)
+    large = settings.model_copy(update={**CHECKPOINTING, "precision": "bf16"})
+    rounded_loss, rounded = step(encoder, TrainingData(tables), large)
+    assert rounded_loss == pytest.approx(loss, rel=0.02)
+    assert all("lora_" in name for name in rounded)
+    assert_rounded(rounded, exact)
 
 
 LORA, FSDP = ({"tuning": "lora"}, {"sharding": "fsdp"})

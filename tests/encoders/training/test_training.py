@@ -14,12 +14,18 @@ from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
 from encoders.encoder import Encoder
+from encoders.lora import merge_lora
+from encoders.training import loop
+from encoders.training.batches import make_batch
 from encoders.training.checkpoints import trained
 from encoders.training.data import IDS, TrainingData
-from encoders.training.hard_negatives import Source
-from encoders.training.loop import Hooks, TrainingDivergedError, train
+from encoders.training.hard_negatives import HardNegatives, Source, by_encoder, mine
+from encoders.training.loop import REMEMBERED, Hooks, TrainingDivergedError, train
+from encoders.training.model import spread
 from encoders.training.schedule import learning_rate_factor
 from encoders.training.settings import DevSettings, HardNegativeSettings, TrainingSettings
+from encoders.training.shared_encoding import SharedEncoding
+from encoders.training.workers import Workers
 
 SETTINGS = TrainingSettings(
     epochs=2, batch_size=6, num_pos=3, chunk_tokens=32, checkpoint_steps=3, learning_rate=1e-3, seed=4
@@ -87,11 +93,42 @@ def test_a_resumed_run_ends_bitwise_like_an_uninterrupted_one(tiny_encoder, trai
     assert resumed.checkpoints.keys() == {4, 6, 8}
 
 
+def test_hard_negatives_are_mined_every_few_steps_with_the_weights_of_then(
+    tiny_encoder, training_data, tmp_path, monkeypatch
+):
+    # Two steps are an epoch: every mining is for all terms, so only the weights tell one from the next.
+    hard = HardNegativeSettings(sources=["encoder"], depth=3, refresh_steps=2)
+    settings = with_(batch_size=12, epochs=3, checkpoint_steps=1, learning_rate=1e-2, hard_negatives=hard)
+    batches = []
+
+    def remember(*of_batch):
+        batches.append(make_batch(*of_batch))
+        return batches[-1]
+
+    monkeypatch.setattr(loop, "make_batch", remember)
+    run = Run(tiny_encoder, training_data, tmp_path, settings)
+    sources = []
+    for step in (0, 2, 4):
+        encoder = (
+            trained(str(tiny_encoder), run.checkpoints[step], settings) if step else Encoder.load(str(tiny_encoder))
+        )
+        encoding = SharedEncoding(spread(encoder, settings, Workers()), training_data, settings, Workers())
+        pool = np.arange(len(training_data))
+        terms = np.arange(training_data.n_terms)
+        sources.append(mine(training_data, terms, pool, by_encoder(encoding, pool), hard.depth))
+    assert all(before.near != after.near for before, after in pairwise(sources))
+    for step, batch in enumerate(batches):
+        expected = make_batch(training_data, step, settings, HardNegatives([sources[step // 2]]))
+        assert batch.rows.tolist() == expected.rows.tolist()
+    stale = [make_batch(training_data, step, settings, HardNegatives(sources[:1])) for step in range(6)]
+    assert [batch.rows.tolist() for batch in batches] != [batch.rows.tolist() for batch in stale]
+
+
 TEXTS = ["heart failure", "pt on lasix for chf"]
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
-@pytest.mark.parametrize("architecture", ["bert", "llama", "mistral", "qwen3"])
+@pytest.mark.parametrize("architecture", ["bert", "llama", "mistral", "qwen3", "latent"])
 def test_an_export_gives_the_vectors_of_what_was_trained_here_and_elsewhere(
     architectures, tmp_path, architecture, tuning
 ):
@@ -102,7 +139,7 @@ def test_an_export_gives_the_vectors_of_what_was_trained_here_and_elsewhere(
     exported = trained(str(folder), run.checkpoints[3], settings)
     exported.save(tmp_path / "export")
     again = Encoder.load(str(tmp_path / "export"))
-    theirs = SentenceTransformer(str(tmp_path / "export"))
+    theirs = SentenceTransformer(str(tmp_path / "export"), trust_remote_code=architecture == "latent")
     sides = (
         (exported.encode_queries(TEXTS), exported.encode_passages(TEXTS)),
         (again.encode_queries(TEXTS), again.encode_passages(TEXTS)),
@@ -114,10 +151,13 @@ def test_an_export_gives_the_vectors_of_what_was_trained_here_and_elsewhere(
     assert np.abs(Encoder.load(str(folder)).encode_queries(TEXTS) - expected[0]).max() > 1e-3
 
 
-def test_the_exported_weights_keep_a_share_of_the_base(tiny_encoder, training_data, tmp_path):
-    run = Run(tiny_encoder, training_data, tmp_path)
-    mixed = trained(str(tiny_encoder), run.checkpoints[8], with_(base_weight=0.25))
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_the_exported_weights_keep_a_share_of_the_base(tiny_encoder, training_data, tmp_path, tuning):
+    run = Run(tiny_encoder, training_data, tmp_path, with_(tuning=tuning, learning_rate=1e-2))
+    mixed = trained(str(tiny_encoder), run.checkpoints[8], with_(tuning=tuning, base_weight=0.25))
     base = Encoder.load(str(tiny_encoder))
+    merge_lora(run.encoder)
+    assert (weights(run.encoder) - weights(base)).abs().max() > 1e-3
     torch.testing.assert_close(weights(mixed), 0.75 * weights(run.encoder) + 0.25 * weights(base))
 
 
@@ -192,6 +232,44 @@ def test_a_gradient_that_grows_out_of_all_proportion_stops_the_run(tiny_encoder,
         Run(tiny_encoder, training_data, tmp_path)
 
 
+JUMP = REMEMBERED + 20
+NOISY = with_(epochs=12, batch_size=4, num_pos=1, dropout=0.3, max_steps=JUMP + 1, checkpoint_steps=JUMP - 1)
+
+
+def run_with_jump(folder, data, tmp_path, shrunk, resume=None):
+    """A noisy run whose gradient grows behind step JUMP; its lengths at all steps."""
+    encoder, norms = Encoder.load(str(folder)), []
+    tmp_path.mkdir()
+
+    def progress(metrics):
+        norms.append(metrics["gradient_norm"])
+        if metrics["step"] == JUMP:
+            # Of vectors before they are normalised: the loss stays as it is.
+            with torch.no_grad():
+                for weight in encoder.transformer.encoder.layer[-1].output.LayerNorm.parameters():
+                    weight.mul_(shrunk)
+
+    def report(metrics, checkpoint):
+        checkpoint.rename(tmp_path / f"step{metrics['step']:.0f}")
+
+    train(encoder, data, NOISY, Hooks(report=report, progress=progress), tmp_path / "scratch", resume)
+    return norms
+
+
+def test_only_a_gradient_of_quite_another_length_stops_a_noisy_run_also_after_a_resume(
+    tiny_encoder, training_data, tmp_path
+):
+    norms = run_with_jump(tiny_encoder, training_data, tmp_path / "first", 3e-4)
+    assert len(norms) == JUMP + 1
+    assert 20 < norms[JUMP] / np.median(norms[:JUMP]) < 500, "far from usual, and not yet out of all proportion"
+    kept = tmp_path / "first" / f"step{JUMP - 1}"
+    assert json.loads((kept / "loop.json").read_text())["norms"] == norms[: JUMP - 1][-REMEMBERED:]
+    stopped = rf"diverged in step {JUMP + 1}: loss \d.*gradient norm \d"
+    with pytest.raises(TrainingDivergedError, match=stopped) as error:
+        run_with_jump(tiny_encoder, training_data, tmp_path / "resumed", 1e-6, kept)
+    assert ", ".join(make_batch(training_data, JUMP, NOISY).idx) in str(error.value)
+
+
 def test_the_learning_rate_rises_then_falls_to_almost_nothing():
     factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
     assert factors[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
@@ -206,18 +284,38 @@ def test_hard_negatives_are_refused_for_a_loss_that_takes_no_notice_of_them():
 
 
 FSDP = with_(sharding="fsdp", hard_negatives=HardNegativeSettings(sources=["encoder"], depth=3, refresh_steps=2))
+DROPPING = with_(dropout=0.1)
 
 
-def test_sharded_workers_mine_score_save_and_resume_as_one_process_does(
-    tiny_encoder, training_folder, training_data, tmp_path
-):
+@pytest.fixture(scope="module")
+def two_workers(tiny_encoder, training_folder, tmp_path_factory):
+    """The folder of runs of two workers, and of the one of a single one that they go on from."""
+    output = tmp_path_factory.mktemp("two_workers")
+    Run(tiny_encoder, TrainingData(training_folder), output / "single", DROPPING, stop_at=3)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(sharded, (port, tiny_encoder, training_folder, tmp_path), nprocs=2)
-    alone = with_(hard_negatives=FSDP.hard_negatives)
-    Run(tiny_encoder, training_data, tmp_path / "alone", alone, score=scored)
-    ends = [trained(str(tiny_encoder), tmp_path / name / "step8", FSDP) for name in ("alone", "joint")]
+    torch.multiprocessing.spawn(both_workers, (port, tiny_encoder, training_folder, output), nprocs=2)
+    return output
+
+
+def test_sharded_workers_mine_score_save_and_resume_as_one_process_does(
+    two_workers, tiny_encoder, training_data, tmp_path
+):
+    alone = Run(tiny_encoder, training_data, tmp_path, with_(hard_negatives=FSDP.hard_negatives), score=scored)
+    assert_same_end(tiny_encoder, alone.checkpoints[8], two_workers / "sharded" / "step8", FSDP)
+
+
+def test_a_run_goes_on_with_another_number_of_workers(two_workers, tiny_encoder, training_data, tmp_path):
+    whole = Run(tiny_encoder, training_data, tmp_path / "whole", DROPPING)
+    fewer = Run(tiny_encoder, training_data, tmp_path / "fewer", DROPPING, two_workers / "stopped" / "step3")
+    assert fewer.losses == pytest.approx(whole.losses[3:], rel=1e-3)
+    for end in (fewer.checkpoints[8], two_workers / "more" / "step8"):
+        assert_same_end(tiny_encoder, whole.checkpoints[8], end, DROPPING)
+
+
+def assert_same_end(base, alone, joint, settings):
+    ends = [trained(str(base), checkpoint, settings) for checkpoint in (alone, joint)]
     torch.testing.assert_close(weights(ends[1]), weights(ends[0]), rtol=1e-3, atol=1e-4)
 
 
@@ -225,14 +323,21 @@ def scored(encoder):
     return {"dev": float(np.abs(encoder.encode_queries(["heart failure"])).sum())}
 
 
-def sharded(rank, port, encoder, folder, output):
-    """Three steps, then the rest from the checkpoint of both ranks, which end in one folder."""
+def both_workers(rank, port, encoder, folder, output):
+    """Sharded, three steps and then the rest; then three steps to go on from, and the rest of those of one worker."""
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    data, resume = TrainingData(folder), None
-    for name, stop_at in (("first", 3), ("rest", None)):
-        run = Run(encoder, data, output / f"{name}{rank}", FSDP, resume, stop_at, score=scored)
-        joint = output / ("joint" if stop_at is None else "stopped") / f"step{stop_at or 8}"
-        shutil.copytree(run.checkpoints[stop_at or 8], joint, dirs_exist_ok=True)
+    data = TrainingData(folder)
+
+    def run(name, settings, resume=None, stop_at=None, **hooks):
+        """The checkpoint at its end: the shares of both workers in one folder."""
+        own = Run(encoder, data, output / f"{name}{rank}", settings, resume, stop_at, **hooks)
+        assert own.steps[0]["step"] == (4 if resume else 1)
+        end = f"step{stop_at or 8}"
+        shutil.copytree(output / f"{name}{rank}" / end, output / name / end, dirs_exist_ok=True)
         torch.distributed.barrier()
-        resume = joint
+        return output / name / end
+
+    run("sharded", FSDP, run("begun", FSDP, stop_at=3, score=scored), score=scored)
+    run("stopped", DROPPING, stop_at=3)
+    run("more", DROPPING, output / "single" / "step3")
     torch.distributed.destroy_process_group()
