@@ -63,7 +63,7 @@ def prepare_base(name: str, changes: BaseChanges, folder: Path) -> None:
         prefix, longest = getattr(spec, f"{kind}_prefix"), getattr(spec, f"max_{kind}_tokens")
         if (of_prefix := len(tokenizer(prefix)["input_ids"])) >= longest:
             raise ValueError(
-                f"base_changes.max_{kind}_tokens: the prefix alone has {of_prefix} tokens, which leaves none for the text"
+                f"base_changes.max_{kind}_tokens: the prefix alone has {of_prefix} tokens: none is left for the text"
             )
     tokenizer.save_pretrained(folder)
     transformers.AutoConfig.for_model(**transformer).save_pretrained(folder)

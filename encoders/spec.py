@@ -105,7 +105,7 @@ def read_spec(folder: Path) -> EncoderSpec:
 
 
 def _check_modules(path: Path) -> None:
-    """Refuse layers of sentence-transformers that would be left out; vectors are normalised whether it does so or not."""
+    """Refuse layers of sentence-transformers that would be left out. Vectors are normalised, whatever it says of it."""
     modules: Sequence[Any] = read_json(path) if path.exists() else []
     unknown = {module["type"].rpartition(".")[2] for module in modules} - {"Transformer", "Pooling", "Normalize"}
     if unknown:
