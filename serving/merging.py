@@ -38,7 +38,8 @@ def merge(answers: Mapping[int, Candidates], mode: Mode, k: int, lexical_weight:
         case "lexical":
             score = lexical
         case "hybrid":
-            score = convex(lexical, dense, lexical_weight)
+            of_shards = [(found.lexical.max(initial=0), found.coverage) for found in answers.values()]
+            score = convex(lexical, dense, max(of_shards)[1], lexical_weight)
     best = np.lexsort((rows, shards, -score))[:k]
     columns = (shards[best], rows[best], score[best], lexical[best], dense[best])
     return [Ranked(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from serving.fusion import letters_held
 from serving.lexical import match_words
 from serving.manifest import load_shard, open_chunks, read_manifest
 from serving.protocol import Filters, Mode
@@ -48,6 +49,8 @@ class Candidates:
     rows: NDArray[np.int64]
     lexical: NDArray[np.float32]
     dense: NDArray[np.float32]
+    coverage: float
+    """How much of the query the best lexical candidate holds (`serving.fusion.letters_held`); 0 but in hybrid mode."""
     patients_known: int
     """How many of the filter's patients have rows here."""
 
@@ -157,7 +160,11 @@ class Shard:
         dense = np.zeros(len(rows), np.float32)
         if query.vector is not None:
             dense = self._vectors[rows] @ query.vector
-        return Candidates(rows, lexical, dense, known)
+        coverage = 0.0
+        if query.mode == "hybrid" and lexical.any():
+            best = rows[lexical == lexical.max()]
+            coverage = letters_held(query.text, self._rows["text"].take(best).to_pylist())
+        return Candidates(rows, lexical, dense, coverage, known)
 
     def _match_words(
         self, query: ShardQuery, allowed: NDArray[np.int64] | None

@@ -81,8 +81,14 @@ def test_hybrids_fuse_the_scores_of_both(tiny, bench):
     assert dense.shape == (2, 4)
     assert np.abs(dense).max() <= 1 + 1e-6
     assert dense[1].argmax() == 3
+    # Both queries have a chunk that holds them whole.
     convex = 0.3 * (lexical / lexical.max(axis=1, keepdims=True)) ** 2 + 0.7 * dense
     assert tools.retriever("hybrid:bundled").scores(BOTH) == pytest.approx(convex, abs=1e-6)
+    in_part = tools.retriever("hybrid:bundled").score_texts(["aspirin twice"])[0]
+    dense_of, lexical_of = (
+        tools.retriever(name).score_texts(["aspirin twice"])[0] for name in ("dense:bundled", "bm25")
+    )
+    assert in_part == pytest.approx(0.3 * (7 / 12 * lexical_of / lexical_of.max()) ** 2 + 0.7 * dense_of, abs=1e-6)
     rank = 1 + (dense[1][None, :] > dense[1][:, None]).sum(axis=1)
     expected = 1 / (60 + rank) + np.array([0, 0, 0, 1 / 61])
     assert tools.retriever("rrf:bundled").scores(BOTH)[1] == pytest.approx(expected)

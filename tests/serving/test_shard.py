@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_store import write_store
 
-from serving.fusion import DEFAULT_LEXICAL_WEIGHT, convex
+from serving.fusion import DEFAULT_LEXICAL_WEIGHT, convex, letters_held
 from serving.lexical import match_words
 from serving.manifest import read_manifest
 from serving.merging import merge
@@ -46,7 +46,9 @@ class World:
         allowed = [i for i, chunk in enumerate(self.chunks) if allows(query.filters, chunk)]
         lexical = np.array([word_score.get(self.chunks[i]["chunk_id"], 0) for i in allowed], np.float32)
         dense = self.vectors[allowed] @ query.vector if query.vector is not None else np.zeros(len(allowed))
-        score = {"dense": dense, "lexical": lexical, "hybrid": convex(lexical, dense)}[query.mode]
+        best = [self.chunks[i]["text"] for i, score in zip(allowed, lexical, strict=True) if 0 < score == lexical.max()]
+        coverage = letters_held(query.text, best)
+        score = {"dense": dense, "lexical": lexical, "hybrid": convex(lexical, dense, coverage)}[query.mode]
         pairs = [(float(s), self.chunks[i]["chunk_id"]) for s, i in zip(score, allowed, strict=True)]
         return sorted((pair for pair in pairs if query.mode != "lexical" or pair[0] > 0), reverse=True)
 
