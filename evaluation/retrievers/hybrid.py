@@ -30,7 +30,7 @@ class _Fused(Scorer):
 
 
 class Hybrid(_Fused):
-    """A convex sum, the scores of BM25 normalised within a query and squared."""
+    """A convex sum; the scores of BM25 are normalised within a query and squared."""
 
     form = "hybrid:<encoder folder or bundled>"
 

@@ -171,12 +171,6 @@ def test_an_export_has_the_number_format_of_its_base(tiny_encoder, training_data
     assert Encoder.load(str(tmp_path / "export")).transformer.dtype == torch.float32
 
 
-def test_adapters_that_fit_no_layer_are_refused(tiny_encoder, training_data, tmp_path):
-    lora = SETTINGS.lora.model_copy(update={"targets": ["wqkv"]})
-    with pytest.raises(ValueError, match=r"lora\.targets: none of wqkv is one of .*query.*value"):
-        Run(tiny_encoder, training_data, tmp_path, with_(tuning="lora", lora=lora))
-
-
 def test_training_stops_after_as_many_scores_without_a_better_one(tiny_encoder, training_data, tmp_path):
     scores = iter([0.5, 0.6, 0.55, 0.6, 0.9])
     settings = with_(epochs=5, checkpoint_steps=None, dev=DevSettings(every_steps=2, patience=2))
@@ -205,6 +199,13 @@ def test_a_notice_that_the_machine_goes_away_brings_one_checkpoint_at_once(tiny_
     settings = with_(checkpoint_steps=None)
     run = Run(tiny_encoder, training_data, tmp_path, settings, is_preempted=lambda: next(notices))
     assert sorted(run.checkpoints) == [2, 4, 8]
+
+
+def test_a_second_notice_after_the_first_was_taken_back_brings_another(tiny_encoder, training_data, tmp_path):
+    notices = iter([True, True, False, False, False, True, True, True])
+    settings = with_(checkpoint_steps=None)
+    run = Run(tiny_encoder, training_data, tmp_path, settings, is_preempted=lambda: next(notices))
+    assert sorted(run.checkpoints) == [1, 4, 6, 8]
 
 
 def test_a_loss_that_is_no_number_stops_the_run_naming_the_chunks(tiny_encoder, training_data, tmp_path):
