@@ -102,14 +102,16 @@ def test_a_diverged_run_ends_without_being_tried_again(local_ray, tiny_encoder, 
         train_on_ray(inputs, settings, WorkerSettings(number=1), tmp_path / "storage")
 
 
+@pytest.mark.long  # the test of a diverged run goes the same way
 def test_a_setting_that_does_not_fit_the_encoder_ends_the_run_without_being_tried_again(
     local_ray, tiny_encoder, training_folder, tmp_path
 ):
     settings = SETTINGS.model_copy(update={"tuning": "lora", "lora": LoraSettings(targets=["q_prj"])})
-    with pytest.raises(ValueError, match=r"lora\.targets: none of q_prj is one of .*query"):
+    with pytest.raises(ValueError, match=r"training\.lora\.targets: no layer is called q_prj; there are .*query"):
         train_on_ray(Inputs(str(tiny_encoder), training_folder), settings, WorkerSettings(number=1), tmp_path / "a")
 
 
+@pytest.mark.long
 def test_a_base_that_one_of_the_workers_cannot_load_ends_the_run_without_being_tried_again(
     local_ray, tiny_encoder, training_folder, tmp_path
 ):
