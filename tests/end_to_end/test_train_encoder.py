@@ -1,6 +1,7 @@
 """The job `train_encoder` with everything on that it can be asked for, killed after its first checkpoint."""
 
 import json
+import re
 import time
 
 import pytest
@@ -78,14 +79,9 @@ def test_a_killed_job_goes_on_from_its_checkpoint_and_says_what_it_made(job, inp
     killed.kill()
     assert not (tmp_path / "encoder").exists()
 
-    other = job("train_encoder", "train_encoder", *inputs, "training.epochs=0")
-    assert other.wait() == 2, "a mistyped setting is refused"
-    assert "training.epochs" in other.output()
-    assert storage.exists(), "and costs the other run nothing"
-
     resumed = job("train_encoder", "train_encoder", *inputs)
     assert resumed.wait() == 0, resumed.output()
-    steps = [int(line.split("/")[0].removeprefix("step ")) for line in resumed.output().splitlines() if "step " in line]
+    steps = [int(step) for step in re.findall(r"step (\d+)/", resumed.output())]
     assert min(steps) > 5, resumed.output()
     assert not storage.exists()
     folder = tmp_path / "encoder"
