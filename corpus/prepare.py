@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from corpus.chunking import ChunkingSettings, chunk_note
+from corpus.chunk_table import chunk_rows
+from corpus.chunking import ChunkingSettings
 from corpus.errors import refuse, write_errors
 from corpus.files import NoteFile
 from corpus.reading import BATCH_ROWS, read_notes
 from corpus.settings import NotesSettings
 from corpus.staging import Staging
 from corpus.store import Store
-from corpus.tables import CHUNK_SCHEMA, bucket_of
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -86,12 +86,7 @@ def _chunks(store: Store, chunking: ChunkingSettings, progress: Progress, total:
 def _chunk_task(first: int, folder: Path, chunking: ChunkingSettings) -> Iterator[pa.Table]:
     notes = Store(folder).notes().scanner(offset=first, limit=TASK_NOTES, batch_size=BATCH_ROWS)
     for some in notes.to_reader():
-        rows: list[dict[str, Any]] = []
-        for note in some.to_pylist():
-            bucket = bucket_of(note["patient_id"])
-            for i, span in enumerate(chunk_note(note["text"], chunking)):
-                rows.append({**note, **span._asdict(), "chunk_id": f"{note['note_id']}_{i}", "bucket": bucket})
-        yield pa.Table.from_pylist(rows, schema=CHUNK_SCHEMA)
+        yield chunk_rows(some, chunking)
 
 
 def _run(task: Callable[[Any], Iterator[pa.Table]], inputs: Sequence[Any]) -> Iterator[pa.Table]:

@@ -38,6 +38,10 @@ class Store:
         """The vectors of one encoder. Raises FileNotFoundError when that encoder has not encoded this store."""
         return self._open(self.vectors_path(fingerprint))
 
+    def removed(self) -> lance.LanceDataset:
+        """What was removed in service. Raises FileNotFoundError where nothing ever was."""
+        return self._open(self.removed_path)
+
     @property
     def id(self) -> str:
         """Names this writing of the store: Lance numbers the versions of every writing from 1.
@@ -58,6 +62,10 @@ class Store:
     @property
     def chunks_path(self) -> Path:
         return self.folder / "chunks.lance"
+
+    @property
+    def removed_path(self) -> Path:
+        return self.folder / "removed.lance"
 
     def vectors_path(self, fingerprint: str) -> Path:
         return self.folder / "vectors" / f"{fingerprint}.lance"

@@ -33,6 +33,15 @@ CHUNK_SCHEMA = pa.schema(
 )
 """`text` is the cleaned chunk; `char_start:char_end` is its span in the ORIGINAL text of the note."""
 
+REMOVED_SCHEMA = pa.schema(
+    [
+        pa.field("note_id", pa.string(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("removed_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+"""A note of which nothing is left up to this version: it was removed, or cleans to nothing in the version after."""
+
 
 def bucket_of(patient_id: str) -> int:
     """The patient's fixed bucket in `range(N_BUCKETS)`: xxh64 of the UTF-8 id, modulo the number of buckets."""

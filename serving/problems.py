@@ -1,7 +1,9 @@
 """Every error as problem+json. No answer and no log line repeats what the caller sent: it may name a patient."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,12 +21,19 @@ logger = logging.getLogger("ray.serve")
 class ProblemError(Exception):
     """An error with a status and a stable code, for the caller's eyes."""
 
-    def __init__(self, status: int, code: str, detail: str, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(code)
         self.status = status
         self.code = code
         self.detail = detail
-        self.retry_after_s = retry_after_s
+        self.headers = {**headers, **({} if retry_after_s is None else {"Retry-After": str(retry_after_s)})}
 
 
 def respond(error: ProblemError, errors: list[FieldProblem] | None = None) -> JSONResponse:
@@ -37,8 +46,9 @@ def respond(error: ProblemError, errors: list[FieldProblem] | None = None) -> JS
         detail=error.detail,
         errors=errors or [],
     )
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    return JSONResponse(problem.model_dump(), error.status, headers=headers, media_type="application/problem+json")
+    return JSONResponse(
+        problem.model_dump(), error.status, headers=error.headers, media_type="application/problem+json"
+    )
 
 
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:

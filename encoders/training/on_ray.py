@@ -115,17 +115,21 @@ def _worker_loop(config: dict[str, Any]) -> None:
     rank = ray.train.get_context().get_world_rank()
     last = ray.train.get_checkpoint()
     checkpoints = RayCheckpoints(storage / RUN_NAME)
-    board = SummaryWriter(str(storage / TENSORBOARD)) if rank == 0 else None
+    board: SummaryWriter | None = None
     if rank == 0:
         (storage / ERROR_FILE).unlink(missing_ok=True)  # of a group of workers before this one
 
     def progress(metrics: Metrics) -> None:
-        if board is None:
+        nonlocal board
+        if rank != 0:
             return
+        step = int(metrics["step"])
+        # From this step on TensorBoard drops what earlier workers wrote: it was done again.
+        board = board or SummaryWriter(str(storage / TENSORBOARD), purge_step=step)
         for name in metrics.keys() - {"step", "steps", "eta_seconds"}:
-            board.add_scalar(name, metrics[name], int(metrics["step"]))
+            board.add_scalar(name, metrics[name], step)
         lines_apart = max(1, int(metrics["steps"]) // PROGRESS_LINES)
-        if metrics["step"] % lines_apart == 0 or metrics["step"] == metrics["steps"] or "dev" in metrics:
+        if step % lines_apart == 0 or step == metrics["steps"] or "dev" in metrics:
             print(_line(metrics), flush=True)
 
     def report(metrics: Metrics, checkpoint: Path | None) -> None:

@@ -3,20 +3,31 @@
 import struct
 from collections import defaultdict
 
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 
 def read_events(file):
     """By tag, the (step, value) of each scalar in their order."""
-    scalars, left = defaultdict(list), memoryview(file.read_bytes())
+    scalars = defaultdict(list)
+    for event in _events(file):
+        for value in event.summary.value:
+            scalars[value.tag].append((event.step, value.simple_value))
+    return dict(scalars)
+
+
+def dropped_from(file):
+    """The step from which on TensorBoard drops what files before this one say."""
+    (step,) = [event.step for event in _events(file) if event.session_log.status == SessionLog.START]
+    return step
+
+
+def _events(file):
+    left = memoryview(file.read_bytes())
     while left:
         # A record is its length, a checksum of that, the event, and a checksum of the event.
         (length,) = struct.unpack("<Q", left[:8])
-        event = Event.FromString(bytes(left[12 : 12 + length]))
-        for value in event.summary.value:
-            scalars[value.tag].append((event.step, value.simple_value))
+        yield Event.FromString(bytes(left[12 : 12 + length]))
         left = left[16 + length :]
-    return dict(scalars)
 
 
 def event_files(folder):

@@ -15,7 +15,7 @@ from encoders.training.loop import Hooks, train
 from encoders.training.on_ray import RUN_NAME, TENSORBOARD, Inputs, train_on_ray
 from encoders.training.settings import DevSettings, LoraSettings, TrainingSettings
 from encoders.workers import WorkerSettings
-from tests.encoders.training.event_files import event_files, read_events
+from tests.encoders.training.event_files import dropped_from, event_files, read_events
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=6, num_pos=3, chunk_tokens=32, learning_rate=1e-3)
 
@@ -55,7 +55,9 @@ def are_close(ours, theirs):
 
 def assert_drawn(folder, told):
     """TensorBoard has a curve of each figure over all steps; one process was told the same."""
-    before, after = map(read_events, event_files(folder))
+    files = event_files(folder)
+    before, after = map(read_events, files)
+    assert [dropped_from(file) for file in files] == [1, 5]
     figures = {"loss", "learning_rate", "gradient_norm", "chunks_per_second"}
     assert before.keys() == figures | {"dev"}
     assert before.pop("dev") == [(2, pytest.approx(0.9)), (4, pytest.approx(0.5))]
