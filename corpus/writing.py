@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpus.chunk_table import chunk_rows
+from corpus.sql import among
 from corpus.store import Store
 from corpus.tables import NOTE_SCHEMA, REMOVED_SCHEMA
 
@@ -62,7 +63,7 @@ class StoreWriter:
         for known in (self._store.notes(), self._store.removed()):
             notes = _newer(notes, known)
         self._remember(removed)
-        _replace(self._store.notes_path, "note_id", notes, _among("note_id", gone))
+        _replace(self._store.notes_path, "note_id", notes, among("note_id", gone))
         self._derive(notes, gone)
         self._is_whole = True
         return self._store.chunks().version
@@ -72,12 +73,12 @@ class StoreWriter:
         notes = self._store.notes().to_table(columns=["note_id", "version"])
         both = notes.join(self._store.removed().to_table(), "note_id", join_type="inner", right_suffix="_removed")
         dead = both.filter(pc.less_equal(both["version"], both["version_removed"]))["note_id"].to_pylist()
-        _replace(self._store.notes_path, "note_id", NOTE_SCHEMA.empty_table(), _among("note_id", dead))
+        _replace(self._store.notes_path, "note_id", NOTE_SCHEMA.empty_table(), among("note_id", dead))
         notes = _without(notes, dead)
         chunked = self._store.chunks().to_table(columns=["note_id", "version"]).group_by(["note_id", "version"])
         wrong = _differing(notes, chunked.aggregate([]), ["note_id", "version"], "note_id")
         if wrong:
-            self._derive(self._store.notes().to_table(filter=_among("note_id", wrong)), wrong)
+            self._derive(self._store.notes().to_table(filter=among("note_id", wrong)), wrong)
         for fingerprint in self._encoders:
             self._mend_vectors(fingerprint)
         self._is_whole = True
@@ -90,7 +91,7 @@ class StoreWriter:
             if not values:
                 continue
             columns = ["note_id", "version"]
-            there = self._store.notes().to_table(columns=columns, filter=_among(column, values))
+            there = self._store.notes().to_table(columns=columns, filter=among(column, values))
             coming = notes.filter(pc.is_in(notes[column], pa.array(values, pa.string()))).select(columns)
             for row in [*there.to_pylist(), *coming.to_pylist()]:
                 rows[row["note_id"]] = max(row["version"], rows.get(row["note_id"], 0))
@@ -103,7 +104,7 @@ class StoreWriter:
 
     def _derive(self, notes: pa.Table, gone: Sequence[str]) -> None:
         """Replace chunks and vectors of these notes, and take away those of notes that are gone (or among these)."""
-        replaced = _among("note_id", [*notes["note_id"].to_pylist(), *gone])
+        replaced = among("note_id", [*notes["note_id"].to_pylist(), *gone])
         if replaced is None:
             return
         chunks = chunk_rows(notes, self._store.chunking)
@@ -121,7 +122,7 @@ class StoreWriter:
         encoded = self._store.vectors(fingerprint).to_table(columns=key)
         wrong = _differing(chunks.to_table(columns=key), encoded, key, "chunk_id")
         if wrong:
-            self._replace_vectors(fingerprint, chunks.to_table(filter=_among("chunk_id", wrong)), wrong)
+            self._replace_vectors(fingerprint, chunks.to_table(filter=among("chunk_id", wrong)), wrong)
 
     def _replace_vectors(self, fingerprint: str, chunks: pa.Table, old: Sequence[str]) -> None:
         schema = self._store.vectors(fingerprint).schema
@@ -130,7 +131,7 @@ class StoreWriter:
             vectors = np.asarray(self._encoders[fingerprint](chunks["text"].to_pylist()), np.float32)
             column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
             rows = pa.table([chunks["chunk_id"], chunks["version"], column], schema=schema)
-        _replace(self._store.vectors_path(fingerprint), "chunk_id", rows, _among("chunk_id", old))
+        _replace(self._store.vectors_path(fingerprint), "chunk_id", rows, among("chunk_id", old))
 
 
 def _replace(path: Path, key: str, rows: pa.Table, gone: str | None) -> None:
@@ -143,12 +144,6 @@ def _replace(path: Path, key: str, rows: pa.Table, gone: str | None) -> None:
         dataset.delete(gone)
 
 
-def _among(column: str, values: Sequence[str]) -> str | None:
-    """An SQL condition, None for no values; ids are quoted, so that none becomes syntax."""
-    quoted = ("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{column} IN ({','.join(quoted)})" if values else None
-
-
 def _without(table: pa.Table, notes: Sequence[str]) -> pa.Table:
     return table.filter(pc.invert(pc.is_in(table["note_id"], pa.array(notes, pa.string()))))
 
@@ -158,7 +153,7 @@ def _newer(notes: pa.Table, known: lance.LanceDataset) -> pa.Table:
     if not len(notes):
         return notes
     ids = notes["note_id"].to_pylist()
-    found = known.to_table(columns=["note_id", "version"], filter=_among("note_id", ids)).to_pylist()
+    found = known.to_table(columns=["note_id", "version"], filter=among("note_id", ids)).to_pylist()
     versions = {row["note_id"]: row["version"] for row in found}
     rows = zip(ids, notes["version"].to_pylist(), strict=True)
     return notes.filter(pa.array([version > versions.get(note, -1) for note, version in rows], pa.bool_()))

@@ -11,8 +11,6 @@ import faiss
 import lance
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, N_BUCKETS
@@ -21,6 +19,7 @@ from encoders.spec import BUNDLED, read_spec, resolve
 from encoders.spec import fingerprint as fingerprint_of
 from serving.lexical import index_text
 from serving.manifest import MANIFEST, ROWS, VECTORS, ReleaseManifest, ShardManifest, read_manifest, sha256
+from serving.vectors import unit_vectors
 
 
 def build_release(store: Path, fingerprint: str, encoder: str | Path, output: Path, shards: int) -> None:
@@ -100,31 +99,9 @@ def _build_shard(
     with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
     index = faiss.IndexFlatIP(dimension)
-    index.add(_vectors_of(rows, vectors, dimension))
+    columns = ["chunk_id", "version", "vector"]
+    batches = vectors.to_batches(columns=columns, batch_size=65_536)
+    index.add(unit_vectors(rows, batches, dimension, vectors.uri))
     faiss.write_index(index, str(folder / VECTORS))
     checksums = {name: sha256(folder / name) for name in (ROWS, VECTORS)}
     return ShardManifest(buckets=buckets, rows=rows.num_rows, checksums=checksums)
-
-
-def _vectors_of(rows: pa.Table, vectors: lance.LanceDataset, dimension: int) -> NDArray[np.float32]:
-    """Normalised vectors (rows, dimension) in the rows' order."""
-    found = np.full((rows.num_rows, dimension), np.nan, np.float32)
-    note_version = rows["version"].to_numpy()
-    for batch in vectors.to_batches(columns=["chunk_id", "version", "vector"], batch_size=65_536):
-        batch = batch.filter(batch["vector"].is_valid())
-        if batch["vector"].type.list_size != dimension:
-            message = f"vectors have {batch['vector'].type.list_size} dimensions, the encoder {dimension}"
-            raise ValueError(f"{vectors.uri}: {message}")
-        at = pc.index_in(batch["chunk_id"], value_set=rows["chunk_id"])
-        used = np.flatnonzero(at.is_valid())
-        place = at.to_numpy(zero_copy_only=False)[used].astype(np.int64)
-        current = batch["version"].to_numpy()[used] == note_version[place]
-        values = batch["vector"].flatten().to_numpy().reshape(-1, dimension)
-        found[place[current]] = values[used[current]]
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    bad = np.flatnonzero(~(np.isfinite(length) & (length > 0)))
-    if len(bad):
-        first = rows["chunk_id"][int(bad[0])]
-        message = f"{len(bad)} chunks have no usable vector of their note's version, the first is {first}"
-        raise ValueError(f"{vectors.uri}: {message}; encode the store again")
-    return found / length

@@ -36,8 +36,8 @@ class ShardDeployment:
         """Candidates of each query."""
         return await asyncio.to_thread(self._shard.search, queries)
 
-    async def fetch(self, batch: Sequence[Sequence[int]]) -> list[list[dict[str, Any]]]:
-        """Contents of each list of rows."""
+    async def fetch(self, batch: Sequence[Sequence[int]]) -> list[list[dict[str, Any] | None]]:
+        """Contents of each list of row ids; None for what is not here any longer."""
         return await asyncio.to_thread(self._shard.fetch, batch)
 
     async def ready(self) -> bool:

@@ -13,7 +13,7 @@ from serving.manifest import read_manifest
 from serving.protocol import Filters
 from serving.release import build_release
 from serving.router import Router, RouterSettings, Search, in_scope
-from serving.shard import Shard
+from serving.shard import Shard, ShardQuery
 
 VECTOR = np.ones(8, np.float32) / np.sqrt(8)
 
@@ -75,7 +75,9 @@ def search(query="kidney injury", mode="hybrid", allow_partial=False, patient=No
 
 
 def patient_of_shard(release, number):
-    return Shard.load(release, number).fetch([[0]])[0][0]["patient_id"]
+    shard = Shard.load(release, number)
+    query = ShardQuery("", VECTOR, "dense", 1, Filters())
+    return shard.fetch([shard.search([query])[0].rows.tolist()])[0][0]["patient_id"]
 
 
 def test_searches_that_come_together_are_one_call_each(cluster, release):
@@ -106,7 +108,7 @@ def test_a_missing_shard_is_an_error_or_flagged_never_silent(cluster, release, s
     method = getattr(cluster["shard-0"], stage)
     method.faults = faults * 3
     refused, partial = run(release, search(), search(allow_partial=True))
-    assert (refused.status, refused.code, refused.retry_after_s) == (503, "unavailable", 2)
+    assert (refused.status, refused.code, refused.headers) == (503, "unavailable", {"Retry-After": "2"})
     assert "shard-0" in refused.detail
     assert (partial.answered, partial.missing) == ([1], [0])
     assert {rank.shard for rank, _ in partial.hits} == {1}

@@ -1,0 +1,131 @@
+"""Rows in patient order beside their vectors: which of them a filter allows, and the nearest among those."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from serving.protocol import Filters
+from serving.scope import Scope
+
+KEPT_SCOPES = 64
+Rows = NDArray[np.int64]
+"""Numbers of rows, ascending."""
+
+
+class Segment:
+    """Rows that do not change: a release's shard, or what came since."""
+
+    def __init__(self, rows: pa.Table, index: Any) -> None:
+        """`rows` has the columns of a chunk and `row_id`, equal patients together; `index` (flat) their vectors."""
+        self.rows = rows
+        self._index = index
+        self.vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(-1, index.d)
+        self.row_ids = rows["row_id"].to_numpy().astype(np.int64)
+        self._by_row_id = np.argsort(self.row_ids)
+        self._sorted_row_ids = self.row_ids[self._by_row_id]
+        self.patients = _ranges(rows["patient_id"])
+        self._types = _Codes(rows["note_type"])
+        self._sources = _Codes(rows["source"])
+        # Missing times become the lowest value, which no lower bound accepts.
+        self._times = rows["note_time"].cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
+        self._scopes: OrderedDict[str, NDArray[np.bool_]] = OrderedDict()
+        self._scopes_lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
+    def of_patients(self, patients: Sequence[str] | frozenset[str]) -> Rows:
+        """The rows of these patients."""
+        ranges = sorted(self.patients[each] for each in {*patients} & self.patients.keys())
+        return np.concatenate([np.arange(0), *(np.arange(start, stop) for start, stop in ranges)])
+
+    def of_notes(self, notes: Sequence[str]) -> Rows:
+        """The rows of these notes."""
+        return np.flatnonzero(pc.is_in(self.rows["note_id"], pa.array(notes, pa.string())).to_numpy())
+
+    def at(self, row_ids: Rows) -> NDArray[np.int64]:
+        """Row numbers of Lance row ids; -1 for those of other segments."""
+        if not len(self):
+            return np.full(len(row_ids), -1)
+        at = np.searchsorted(self._sorted_row_ids, row_ids).clip(max=len(self) - 1)
+        return np.where(self._sorted_row_ids[at] == row_ids, self._by_row_id[at], -1)
+
+    def allowed(self, scope: Scope) -> NDArray[np.bool_]:
+        """Of each row, whether it is of a patient in the scope; kept for the scopes that were asked for last."""
+        with self._scopes_lock:
+            if scope.id not in self._scopes:
+                mask = np.zeros(len(self), bool)
+                mask[self.of_patients(scope.patients)] = True
+                self._scopes[scope.id] = mask
+            self._scopes.move_to_end(scope.id)
+            if len(self._scopes) > KEPT_SCOPES:
+                self._scopes.popitem(last=False)
+            return self._scopes[scope.id]
+
+    def select(self, filters: Filters) -> Rows | None:
+        """The rows that pass; None when there is no condition."""
+        rows = None if filters.patient_ids is None else self.of_patients(filters.patient_ids)
+        conditions = []
+        at = slice(None) if rows is None else rows
+        if filters.note_types is not None:
+            conditions.append(self._types.isin(filters.note_types, at))
+        if filters.sources is not None:
+            conditions.append(self._sources.isin(filters.sources, at))
+        if filters.time_from is not None:
+            conditions.append(self._times[at] >= _microseconds(filters.time_from))
+        if filters.time_to is not None:
+            times = self._times[at]
+            conditions.append((times < _microseconds(filters.time_to)) & (times != np.iinfo(np.int64).min))
+        if conditions:
+            passed = np.flatnonzero(np.logical_and.reduce(conditions))
+            rows = passed if rows is None else rows[passed]
+        return rows
+
+    def nearest(self, vectors: NDArray[np.float32], depth: int, rows: Rows | None = None) -> list[Rows]:
+        """The best `depth` rows (or all there are) of each query vector (queries, dimension), among `rows` if given."""
+        available = len(self) if rows is None else len(rows)
+        depth = min(depth, available)
+        if not depth:
+            return [np.empty(0, np.int64) for _ in vectors]
+        if rows is None:
+            return list(self._index.search(vectors, depth)[1])
+        mask = np.zeros(len(self), bool)
+        mask[rows] = True
+        bits = np.packbits(mask, bitorder="little")
+        selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        parameters = faiss.SearchParameters()
+        parameters.sel = selector
+        return list(self._index.search(vectors, depth, params=parameters)[1])
+
+
+class _Codes:
+    """A column of few distinct strings, as small integers."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        encoded = column.combine_chunks().dictionary_encode()
+        self._codes = encoded.indices.to_numpy()
+        self._code_of = {value: code for code, value in enumerate(encoded.dictionary.to_pylist())}
+
+    def isin(self, values: Sequence[str], at: slice | Rows) -> NDArray[np.bool_]:
+        wanted = [self._code_of[value] for value in values if value in self._code_of]
+        return np.isin(self._codes[at], wanted)
+
+
+def _ranges(column: pa.ChunkedArray) -> dict[str, tuple[int, int]]:
+    """Rows `[start, stop)` of each value of a column in which equal values lie together."""
+    if not len(column):
+        return {}
+    runs = pc.run_end_encode(column.combine_chunks())
+    stops = runs.run_ends.to_pylist()
+    return dict(zip(runs.values.to_pylist(), zip([0, *stops[:-1]], stops, strict=True), strict=True))
+
+
+def _microseconds(time: Any) -> int:
+    return pa.scalar(time, pa.timestamp("us", tz="UTC")).cast(pa.int64()).as_py()

@@ -1,0 +1,201 @@
+"""A shard follows its store: after any changes it answers as one that is built anew, and as brute force does."""
+
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from world import ALL, DIMENSION, World, build_world, random_notes
+
+from corpus.chunking import ChunkingSettings
+from corpus.store import Store
+from corpus.writing import Changes, StoreWriter
+from serving import shard as shard_module
+from serving.protocol import Filters
+from serving.scope import Scope
+from serving.shard import NARROW_ROWS, Shard, ShardQuery
+
+SHARDS = 2
+VECTOR = np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
+
+
+def encode(texts):
+    return np.stack([np.random.default_rng(list(text.encode())).normal(size=DIMENSION) for text in texts])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, unused_encoder):
+    folder = tmp_path_factory.mktemp("built")
+    notes = random_notes(60, np.random.default_rng(0), big=10)
+    build_world(folder, unused_encoder, notes, encode, SHARDS)
+    (folder / "store" / "chunking.json").write_text(ChunkingSettings(words=12, overlap=2).model_dump_json())
+    return folder
+
+
+@pytest.fixture
+def served(built, tmp_path, unused_encoder):
+    return Served(built, tmp_path / "served", unused_encoder[1])
+
+
+class Served:
+    """A copy of store and release, a writer, and shards that follow."""
+
+    def __init__(self, built, folder, fingerprint):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(built, folder)
+        self.release, self.store, self.fingerprint = folder / "release", Store(folder / "store"), fingerprint
+        manifest = self.release / "release.json"
+        manifest.write_text(manifest.read_text().replace(str(built), str(folder)))
+        self.writer = StoreWriter(self.store, {fingerprint: encode})
+        self.shards = self.load()
+
+    def load(self):
+        return [Shard.load(self.release, number) for number in range(SHARDS)]
+
+    def write(self, *notes, **removed):
+        return self.writer.write(Changes(notes, **removed))
+
+    def found(self, text="", shards=None, **fields):
+        """Chunks of a search, by id, with their texts."""
+        vector = None if text else VECTOR
+        query = ShardQuery(text, vector, "lexical" if text else "dense", ALL, Filters(), **fields)
+        world = World([], np.empty(0), None, shards or self.shards)
+        return {content["chunk_id"]: content["text"] for _, content in world.search(query, ALL)}
+
+
+def a_note(note_id="new", version=1, text="w01 zzz", patient="p1"):
+    fixed = {"encounter_id": None, "note_type": "progress", "note_time": None, "source": "icu"}
+    return {"note_id": note_id, "version": version, "patient_id": patient, "text": text, **fixed}
+
+
+def test_a_new_note_is_found_by_the_next_search_that_names_its_version(served):
+    version = served.write(a_note())
+    assert served.found("zzz") == {}
+    assert served.found("zzz", min_version=version) == {"new_0": "w01 zzz"}
+    assert {shard.version for shard in served.shards} == {version}
+
+
+def test_a_changed_note_is_found_by_its_new_words_alone(served):
+    served.write(a_note("n3", 2, "zzz"))
+    for shard in served.shards:
+        shard.follow()
+    assert served.found("zzz") == {"n3_0": "zzz"}
+    assert served.found()["n3_0"] == "zzz"
+    assert len(served.found()) == 60
+
+
+def test_a_note_that_shrinks_or_cleans_to_nothing_leaves_nothing_behind(served):
+    served.write(a_note("n3", 2, " ".join(["zzz"] * 40)))
+    version = served.write(a_note("n3", 3, "yyy"), a_note("n4", 2, "[** gone **]"))
+    assert served.found("yyy", min_version=version) == {"n3_0": "yyy"}
+    assert served.found("zzz") == {}
+    assert not [chunk for chunk in served.found() if chunk.startswith("n4_")]
+
+
+def test_a_note_that_moves_to_another_patient_is_found_there_alone(served):
+    by_shard = [{content["patient_id"] for content in contents(shard)} for shard in served.shards]
+    here, there = sorted(by_shard[0])[0], sorted(by_shard[1])[0]
+    served.write(a_note(patient=here))
+    version = served.write(a_note(version=2, patient=there))
+    assert served.found(min_version=version, scope=Scope("here", frozenset([here]))).keys().isdisjoint({"new_0"})
+    assert "new_0" in served.found(scope=Scope("there", frozenset([there])))
+
+
+def contents(shard):
+    found = shard.search([ShardQuery("", VECTOR, "dense", ALL, Filters())])[0]
+    return shard.fetch([found.rows.tolist()])[0]
+
+
+def test_what_is_removed_is_gone_from_search_and_contents(served):
+    rows = [shard.search([ShardQuery("", VECTOR, "dense", ALL, Filters())])[0].rows.tolist() for shard in served.shards]
+    version = served.write(remove_notes=["n1"], remove_patients=["big"])
+    left = served.found(min_version=version)
+    assert len(left) == 60 - 10
+    assert not {f"n{i}_0" for i in range(10)} & left.keys()
+    served.write(a_note())
+    for shard in served.shards:
+        shard.follow()
+    texts = [content for shard, ids in zip(served.shards, rows, strict=True) for content in shard.fetch([ids])[0]]
+    assert texts.count(None) == 10
+
+
+def test_contents_of_a_search_that_began_before_are_there_after_a_removal(served):
+    (shard,) = [each for each in served.shards if "n1" in {content["note_id"] for content in contents(each)}]
+    rows = shard.search([ShardQuery("", VECTOR, "dense", ALL, Filters())])[0].rows.tolist()
+    served.write(remove_notes=["n1"])
+    shard.follow()
+    assert None not in shard.fetch([rows])[0]
+
+
+def test_a_known_patient_is_unknown_once_everything_is_removed_or_out_of_scope(served):
+    def known(**fields):
+        query = ShardQuery("", VECTOR, "dense", 5, Filters(patient_ids=["big", other, "nobody"]), **fields)
+        return sum(shard.search([query])[0].patients_known for shard in served.shards)
+
+    other = next(each["patient_id"] for each in contents(served.shards[0]) if each["patient_id"] != "big")
+    assert known() == 2
+    assert known(scope=Scope("other", frozenset([other]))) == 1
+    version = served.write(remove_patients=["big"])
+    assert known(min_version=version) == 1
+
+
+def test_a_store_that_was_written_anew_is_not_followed(served):
+    served.store.write_notes([])
+    with pytest.raises(ValueError, match="written anew since the release was built"):
+        served.shards[0].follow()
+
+
+NOTES = st.builds(
+    a_note,
+    note_id=st.sampled_from(["n1", "n2", "n30", "new"]),
+    version=st.integers(1, 4),
+    text=st.sampled_from(["w01", "w02 w03", "[x]", " ".join(f"w{i:02}" for i in range(30))]),
+    patient=st.sampled_from(["big", "p1", "p2", "p3"]),
+)
+GROUPS = st.builds(
+    Changes,
+    st.lists(NOTES, max_size=3),
+    st.lists(st.sampled_from(["n1", "n5", "new"]), max_size=1),
+    st.lists(st.sampled_from(["big", "p1"]), max_size=1),
+)
+SCOPES = st.none() | st.frozensets(st.sampled_from(["big", "p1", "p2"])).map(
+    lambda each: Scope(str(sorted(each)), each)
+)
+
+
+def check_any_history(served, history, scope, narrow, monkeypatch):
+    monkeypatch.setattr(shard_module, "NARROW_ROWS", narrow)
+    for group, is_followed in history:
+        served.writer.write(group)
+        if is_followed:
+            for shard in served.shards:
+                shard.follow()
+    head = served.store.chunks().version
+    for shards in (served.shards, served.load()):
+        world = World.of(served.store, served.fingerprint, shards)
+        for mode, text in (("dense", ""), ("lexical", "w01 w05"), ("hybrid", "w02")):
+            vector = None if mode == "lexical" else VECTOR
+            query = ShardQuery(text, vector, mode, ALL, Filters(), scope, min_version=head)
+            found, expected = world.search(query, ALL), world.brute_force(query)
+            assert sorted(content["chunk_id"] for _, content in found) == sorted(chunk for _, chunk in expected)
+            if mode == "dense":
+                np.testing.assert_allclose([s for s, _ in found], [s for s, _ in expected], rtol=1e-4, atol=1e-5)
+
+
+UNHURRIED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+HISTORIES = st.lists(st.tuples(GROUPS, st.booleans()), min_size=1, max_size=5)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=UNHURRIED)
+@given(history=HISTORIES, scope=SCOPES, narrow=st.sampled_from([0, 20, NARROW_ROWS]))
+def test_any_history(built, tmp_path, unused_encoder, monkeypatch, history, scope, narrow):
+    check_any_history(Served(built, tmp_path / "any", unused_encoder[1]), history, scope, narrow, monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@settings(max_examples=500, deadline=None, suppress_health_check=UNHURRIED)
+@given(history=HISTORIES, scope=SCOPES, narrow=st.sampled_from([0, 20, NARROW_ROWS]))
+def test_any_of_many_histories(built, tmp_path, unused_encoder, monkeypatch, history, scope, narrow):
+    check_any_history(Served(built, tmp_path / "any", unused_encoder[1]), history, scope, narrow, monkeypatch)
