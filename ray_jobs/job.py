@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -64,8 +64,13 @@ def require(**paths: Path | None) -> None:
             raise FileNotFoundError(f"{key.replace('__', '.')}: {path}: no such file or folder")
 
 
-def main(settings_type: type[Settings], run: Callable[[Settings], None], argv: Sequence[str] | None = None) -> None:
-    """Parse the command line, run the job on Ray and exit with its code."""
+def main(
+    settings_type: type[Settings],
+    run: Callable[[Settings], None],
+    argv: Sequence[str] | None = None,
+    on_ray: bool = True,
+) -> None:
+    """Parse the command line, run the job (on Ray, unless it has no use for it) and exit with its code."""
     job = sys.modules[run.__module__]
     parser = argparse.ArgumentParser(description=job.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, metavar="RECIPE", help="a YAML file from recipes/")
@@ -77,7 +82,7 @@ def main(settings_type: type[Settings], run: Callable[[Settings], None], argv: S
         if arguments.show_config:
             print(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), end="")
             return
-        with ray_session():
+        with ray_session() if on_ray else nullcontext():
             run(settings)
     except KeyboardInterrupt:
         _stop("interrupted; run the same command again to go on from the last finished step", 130)

@@ -3,13 +3,16 @@
 from pathlib import Path
 from time import sleep
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from ray import serve
 from ray.serve import Application
 from ray.serve.schema import LoggingConfig
 
+from serving.access.gate import AccessSettings
+from serving.audit.writer import AuditSettings
 from serving.encoder_deployment import EncoderSettings, bind_encoder
-from serving.ingress import Ingress
+from serving.ingress import Ingress, IngressOptions
+from serving.limits import LimitSettings
 from serving.manifest import read_manifest
 from serving.release import find_encoder
 from serving.release_deployment import bind_root
@@ -52,6 +55,16 @@ class ServeSettings(BaseModel):
     router: RouterSettings = RouterSettings()
     encoder: EncoderSettings = EncoderSettings()
     shard: ShardSettings = ShardSettings()
+    limits: LimitSettings = LimitSettings()
+    access: AccessSettings | None = None
+    """Who is let in, and to which patients; without it everybody on this machine is, to all."""
+    audit: AuditSettings | None = None
+
+    @model_validator(mode="after")
+    def _others_are_let_in_by_the_gate_alone(self) -> "ServeSettings":
+        if self.access is None and self.http.host not in ("127.0.0.1", "localhost", "::1"):
+            raise ValueError("http.host is open to other machines: give access.path, or listen on 127.0.0.1")
+        return self
 
 
 def release_application(settings: ServeSettings) -> Application:
@@ -73,7 +86,9 @@ def ingress_application(settings: ServeSettings, release: str) -> Application:
         max_ongoing_requests=settings.ingress.max_ongoing_requests,
         user_config={"application": release},
     )(serve.ingress()(Ingress))
-    return deployment.bind(settings.router)
+    return deployment.bind(
+        IngressOptions(router=settings.router, limits=settings.limits, access=settings.access, audit=settings.audit)
+    )
 
 
 def deploy(settings: ServeSettings) -> str:

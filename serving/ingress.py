@@ -1,59 +1,90 @@
 """The HTTP ingress: a stable Serve deployment that points at the current release."""
 
 import asyncio
+from functools import partial
+from pathlib import Path as FilePath
 from typing import Annotated
 
-import lance
-from fastapi import FastAPI, Path
+from fastapi import Depends, FastAPI, Path, Query, Request
+from pydantic import BaseModel
 from ray import serve
 
-from serving.lexical import highlights
-from serving.manifest import ReleaseManifest, open_notes, read_note
+from corpus.store import Store
+from serving.access.gate import AccessSettings, Gate, Visit
+from serving.answers import answer_of
+from serving.audit.recorder import Recorder
+from serving.audit.writer import AuditSettings
+from serving.door import Desk, Door, record_of
+from serving.limits import Limits, LimitSettings
+from serving.manifest import ReleaseManifest
+from serving.notes import find_note, notes_of_patient
 from serving.problems import ProblemError, describe, install
 from serving.protocol import (
+    DEEPEST,
+    BatchResponse,
     Filters,
     Health,
-    Hit,
     NoteResponse,
+    NotesResponse,
     PatientSearchRequest,
-    ReleaseReport,
-    Scores,
+    SearchOptions,
     SearchRequest,
     SearchResponse,
-    ShardReport,
 )
-from serving.router import Found, Router, RouterSettings, Search
+from serving.router import Router, RouterSettings, Search
+from serving.scope import Scope
 
-SEARCH_PROBLEMS = describe(400, 413, 415, 422, 503)
+ENTERING = (401, 403, 429, 503)
+SEARCHING = (400, 413, 415, 422, *ENTERING)
+Identity = Annotated[str, Path(max_length=256)]
 
 
-class Release:
-    """What the ingress holds of a release: its router and its notes."""
+async def reading(request: Request) -> Visit:
+    """A dependency of routes: the caller is let in to read."""
+    desk: Desk = request.app.state.desk
+    return desk.admit(request, "read")
 
-    def __init__(self, router: Router, notes: lance.LanceDataset) -> None:
-        self.router = router
-        self.notes = notes
+
+Reader = Annotated[Visit, Depends(reading)]
+
+
+class IngressOptions(BaseModel):
+    """What an ingress replica is told once."""
+
+    router: RouterSettings = RouterSettings()
+    limits: LimitSettings = LimitSettings()
+    access: AccessSettings | None = None
+    audit: AuditSettings | None = None
 
 
 class Ingress:
     """Answers HTTP from the release that `user_config` names; moving that pointer restarts nothing."""
 
-    def __init__(self, settings: RouterSettings) -> None:
-        self._settings = settings
-        self._release: Release | None = None
+    def __init__(self, options: IngressOptions) -> None:
+        self._options = options
+        self._router: Router | None = None
+        gate = Gate(options.access) if options.access else None
+        recorder = Recorder(options.audit) if options.audit else None
+        self.desk = Desk(gate, Limits(options.limits), recorder)
+        self._tending: list[asyncio.Task[None]] = []
 
     async def reconfigure(self, user_config: dict[str, str]) -> None:
         """Point at the application `user_config["application"]`; searches that began go on in their release."""
         application = user_config["application"]
         manifest: ReleaseManifest = await serve.get_app_handle(application).describe.remote()
-        notes = await asyncio.to_thread(open_notes, manifest)
-        self._release = Release(Router(application, manifest, self._settings), notes)
+        self._router = Router(application, manifest, self._options.router)
+        if not self._tending:
+            self._tending = [asyncio.create_task(job) for job in self.desk.jobs()]
 
-    def current(self) -> Release:
-        """The current release. Raises ProblemError before there is one."""
-        if self._release is None:
+    def router(self) -> Router:
+        """That of the current release. Raises ProblemError before there is one."""
+        if self._router is None:
             raise ProblemError(503, "unavailable", "no release is loaded", retry_after_s=2)
-        return self._release
+        return self._router
+
+    def store(self) -> Store:
+        """That of the current release."""
+        return Store(FilePath(self.router().manifest.store))
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_app(self)
@@ -63,6 +94,8 @@ def build_app(ingress: Ingress) -> FastAPI:
     """The routes, their models and their problems."""
     app = FastAPI(title="drehr", description="Search over clinical notes.")
     install(app)
+    app.add_middleware(Door, desk=ingress.desk)
+    app.state.desk = ingress.desk
 
     @app.get("/healthz")
     async def healthz() -> Health:
@@ -72,60 +105,107 @@ def build_app(ingress: Ingress) -> FastAPI:
     @app.get("/readyz", responses=describe(503))
     async def readyz() -> Health:
         """The encoder and every shard of the current release answer."""
-        if missing := await ingress.current().router.not_ready():
+        if missing := await ingress.router().not_ready():
             detail = f"no answer from: {', '.join(missing)}"
             raise ProblemError(503, "not_ready", detail, retry_after_s=2)
         return Health(status="ready")
 
-    @app.post("/v1/search", responses=SEARCH_PROBLEMS)
-    async def search(request: SearchRequest) -> SearchResponse:
-        """Search all patients, or those of `filters.patient_ids`."""
-        return await _search(ingress.current().router, request, request.filters)
+    @app.post("/v1/search", responses=describe(404, *SEARCHING))
+    async def search(asked: SearchRequest, request: Request, visit: Reader) -> SearchResponse | BatchResponse:
+        """Search all patients that the caller may see, or those that the filters name among them."""
+        queries = asked.queries or [asked.query or ""]
+        ingress.desk.note(request, queries, **_told(asked, asked.filters))
+        scope = scope_of(visit, asked.filters)
+        filters = visible(asked.filters, visit)
+        searches = [Search(query, filters, asked, scope) for query in queries]
+        answers = await asyncio.gather(*(_answer(ingress.router(), each, visit, request) for each in searches))
+        return answers[0] if asked.queries is None else BatchResponse(answers=list(answers))
 
-    @app.post("/v1/patients/{patient_id}/search", responses=describe(400, 404, 413, 415, 422, 503))
+    @app.post("/v1/patients/{patient_id}/search", responses=describe(404, *SEARCHING))
     async def search_patient(
-        patient_id: Annotated[str, Path(max_length=256)], request: PatientSearchRequest
+        patient_id: Identity, asked: PatientSearchRequest, request: Request, visit: Reader
     ) -> SearchResponse:
         """Search one patient's notes, exactly."""
-        filters = Filters(**request.filters.model_dump(), patient_ids=[patient_id])
-        return await _search(ingress.current().router, request, filters, patient_id)
+        ingress.desk.note(request, [asked.query], patient=patient_id, **_told(asked, asked.filters))
+        if not visit.may_see(patient_id):
+            raise _unknown_patient()
+        filters = Filters(**asked.filters.model_dump(), patient_ids=[patient_id])
+        search = Search(asked.query, filters, asked, scope_of(visit, filters), patient_id)
+        return await _answer(ingress.router(), search, visit, request)
 
-    @app.get("/v1/notes/{note_id}", responses=describe(404, 422, 503))
-    async def note(note_id: Annotated[str, Path(max_length=256)]) -> NoteResponse:
-        """A note of the release's store version."""
-        found = await asyncio.to_thread(read_note, ingress.current().notes, note_id)
-        if found is None:
+    @app.get("/v1/patients/{patient_id}/notes", responses=describe(404, 422, *ENTERING))
+    async def notes(
+        patient_id: Identity,
+        request: Request,
+        visit: Reader,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        offset: Annotated[int, Query(ge=0, le=DEEPEST)] = 0,
+    ) -> NotesResponse:
+        """The notes of a patient, without their texts."""
+        ingress.desk.note(request, patient=patient_id)
+        found = await asyncio.to_thread(notes_of_patient, ingress.store(), patient_id, limit, offset)
+        if not visit.may_see(patient_id) or not (found.notes or offset):
+            raise _unknown_patient()
+        record_of(request).patients.add(patient_id)
+        return found
+
+    @app.get("/v1/notes/{note_id}", responses=describe(404, 422, *ENTERING))
+    async def note(note_id: Identity, request: Request, visit: Reader) -> NoteResponse:
+        """A note as the store has it now."""
+        ingress.desk.note(request, note=note_id)
+        found = await asyncio.to_thread(find_note, ingress.store(), note_id)
+        if found is None or not visit.may_see(found.patient_id):
             raise ProblemError(404, "unknown_note", "no note has this id")
-        return NoteResponse(**found)
+        record_of(request).patients.add(found.patient_id)
+        return found
 
     return app
 
 
-async def _search(
-    router: Router, request: PatientSearchRequest, filters: Filters, patient_id: str | None = None
-) -> SearchResponse:
-    search = Search(request.query, request.k, request.mode, filters, request.allow_partial, patient_id)
-    found: Found = await router.search(search)
-    manifest = router.manifest
-    return SearchResponse(
-        hits=[
-            Hit(
-                **content,
-                score=rank.score,
-                scores=Scores(
-                    lexical=None if request.mode == "dense" else rank.lexical,
-                    dense=None if request.mode == "lexical" else rank.dense,
-                ),
-                highlights=highlights(request.query, content["text"]),
-            )
-            for rank, content in found.hits
-        ],
-        mode=request.mode,
-        partial=bool(found.missing),
-        shards=ShardReport(answered=found.answered, missing=found.missing),
-        release=ReleaseReport(
-            id=manifest.id,
-            encoder_fingerprint=manifest.encoder_fingerprint,
-            store_version=manifest.chunks_version,
-        ),
+def visible(filters: Filters, visit: Visit) -> Filters:
+    """The filters without patients that the caller may not see: nobody learns that they are there."""
+    if filters.patient_ids is None:
+        return filters
+    return filters.model_copy(update={"patient_ids": [each for each in filters.patient_ids if visit.may_see(each)]})
+
+
+def scope_of(visit: Visit, filters: Filters) -> Scope | None:
+    """The patients of the caller's policy and of the cohort that is asked for; None is all of them.
+
+    Raises ProblemError (404) when there is no such cohort.
+    """
+    allowed, name = visit.allowed, f"{visit.caller.policy}@{visit.rules_id}"
+    if filters.cohort is not None:
+        if filters.cohort not in visit.cohorts:
+            raise ProblemError(404, "unknown_cohort", "no cohort has this name")
+        cohort = visit.cohorts[filters.cohort]
+        allowed, name = cohort if allowed is None else allowed & cohort, f"{name}&{filters.cohort}"
+    return None if allowed is None else Scope(name, allowed)
+
+
+async def _answer(router: Router, search: Search, visit: Visit, request: Request) -> SearchResponse:
+    answer = answer_of(await router.search(search), search, router.manifest)
+    patients = {hit.patient_id for hit in [*answer.hits, *(hit for group in answer.groups for hit in group.hits)]}
+    # The second check: what the shards were told to leave out is not taken on trust.
+    if not all(map(partial(_is_asked_for, search, visit), patients)):
+        raise ProblemError(500, "internal_error", "the request failed")
+    record_of(request).patients |= patients
+    return answer
+
+
+def _is_asked_for(search: Search, visit: Visit, patient: str) -> bool:
+    named, scope = search.filters.patient_ids, search.scope
+    return (
+        visit.may_see(patient) and (named is None or patient in named) and (scope is None or patient in scope.patients)
     )
+
+
+def _told(options: SearchOptions, filters: BaseModel) -> dict[str, object]:
+    return {
+        "options": options.model_dump(include=set(SearchOptions.model_fields), exclude_defaults=True),
+        "filters": filters.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def _unknown_patient() -> ProblemError:
+    return ProblemError(404, "unknown_patient", "no searchable note of this patient")

@@ -12,13 +12,12 @@ Words are searched in the store's full text index at the recorded version, so th
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import faiss
 import lance
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -54,7 +53,6 @@ class ReleaseManifest(BaseModel):
     store: str
     store_id: str
     chunks_version: int
-    notes_version: int
     shards: list[ShardManifest]
 
     @property
@@ -103,11 +101,6 @@ def load_shard(release: Path, number: int) -> tuple[pa.Table, faiss.Index]:
     return rows, index
 
 
-def open_notes(manifest: ReleaseManifest) -> lance.LanceDataset:
-    """The store's notes at the release's version. Raises ValueError when they are gone."""
-    return _open(manifest, "notes.lance", manifest.notes_version)
-
-
 def open_chunks(manifest: ReleaseManifest) -> lance.LanceDataset:
     """The store's chunks at the release's version. Raises ValueError when they are gone."""
     return _open(manifest, "chunks.lance", manifest.chunks_version)
@@ -125,13 +118,6 @@ def _open(manifest: ReleaseManifest, table: str, version: int) -> lance.LanceDat
         return lance.dataset(str(store.folder / table), version=version)
     except (ValueError, OSError) as error:
         raise ValueError(f"{store.folder / table}: no version {version}; rebuild the release") from error
-
-
-def read_note(notes: lance.LanceDataset, note_id: str) -> dict[str, Any] | None:
-    """The note with this id, its columns as `NOTE_SCHEMA` has them."""
-    # An expression, not SQL: an id cannot become syntax.
-    found = notes.to_table(filter=pc.field("note_id") == note_id, limit=1).to_pylist()
-    return found[0] if found else None
 
 
 def sha256(path: Path) -> str:

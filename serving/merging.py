@@ -1,9 +1,10 @@
-"""The candidates of all shards become one ranking."""
+"""The candidates of all shards become one ranking, of chunks or of what they belong to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from serving.fusion import convex
 from serving.protocol import Mode
@@ -11,17 +12,21 @@ from serving.shard import Candidates
 
 
 class Ranked(NamedTuple):
-    """A row of a shard with its final and its raw scores."""
+    """A row of a shard with its final and its raw scores, and its ranks from 1 by these; 0 where it has none."""
 
     shard: int
     row: int
     score: float
     lexical: float
     dense: float
+    lexical_rank: int
+    dense_rank: int
+    group: str
+    """Its note or patient; empty where chunks are ranked."""
 
 
-def merge(answers: Mapping[int, Candidates], mode: Mode, k: int, lexical_weight: float) -> list[Ranked]:
-    """The best `k` candidates over the shards that answered (shard number to candidates), best first.
+def merge(answers: Mapping[int, Candidates], mode: Mode, lexical_weight: float) -> list[Ranked]:
+    """The candidates of the shards that answered (shard number to candidates), best first.
 
     Word scores are normalised over all of them together, so a hit's score does not depend on its shard. Equal scores
     keep the order of shards and rows.
@@ -32,6 +37,7 @@ def merge(answers: Mapping[int, Candidates], mode: Mode, k: int, lexical_weight:
     rows = np.concatenate([found.rows for found in answers.values()])
     lexical = np.concatenate([found.lexical for found in answers.values()])
     dense = np.concatenate([found.dense for found in answers.values()])
+    groups = [group for found in answers.values() for group in found.groups or [""] * len(found.rows)]
     match mode:
         case "dense":
             score = dense
@@ -40,6 +46,24 @@ def merge(answers: Mapping[int, Candidates], mode: Mode, k: int, lexical_weight:
         case "hybrid":
             of_shards = [(found.lexical.max(initial=0), found.coverage) for found in answers.values()]
             score = convex(lexical, dense, max(of_shards)[1], lexical_weight)
-    best = np.lexsort((rows, shards, -score))[:k]
-    columns = (shards[best], rows[best], score[best], lexical[best], dense[best])
-    return [Ranked(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]
+    best = np.lexsort((rows, shards, -score))
+    dense_ranks = np.zeros(len(rows), np.int64) if mode == "lexical" else _ranks(dense)
+    lexical_ranks = np.where(lexical > 0, _ranks(lexical), 0)
+    columns = (shards, rows, score, lexical, dense, lexical_ranks, dense_ranks)
+    ranked = zip(*(column[best].tolist() for column in columns), (groups[each] for each in best), strict=True)
+    return [Ranked(*each) for each in ranked]
+
+
+def group(ranking: Sequence[Ranked]) -> list[list[Ranked]]:
+    """The rows of each group, best first, the groups by their best row; a row without a group is one of its own."""
+    groups: dict[object, list[Ranked]] = {}
+    for number, each in enumerate(ranking):
+        groups.setdefault(each.group or number, []).append(each)
+    return list(groups.values())
+
+
+def _ranks(scores: NDArray[np.floating]) -> NDArray[np.int64]:
+    """From 1, the highest first."""
+    ranks = np.empty(len(scores), np.int64)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return ranks

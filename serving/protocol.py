@@ -7,7 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from pydantic_core import PydanticCustomError
 
 Mode = Literal["dense", "lexical", "hybrid"]
+GroupBy = Literal["chunk", "note", "patient"]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+DEEPEST = 10_000
 
 
 class Request(BaseModel):
@@ -48,23 +51,51 @@ class Filters(NoteFilters):
     """Conditions on a hit's note and patient."""
 
     patient_ids: Annotated[list[Identifier], Field(min_length=1, max_length=10_000)] | None = None
+    cohort: Identifier | None = None
+    """The name of a cohort in the access folder."""
 
 
-class PatientSearchRequest(Request):
-    """A search in one patient's notes."""
+class SearchOptions(Request):
+    """What every search may say beside its query."""
 
-    query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
     k: int = Field(default=10, ge=1, le=1000, strict=True)
+    offset: int = Field(default=0, ge=0, le=DEEPEST, strict=True)
+    """So many of the best are left out: `next_offset` of the page before. Pages are of one store only as long as
+    nothing is written."""
     mode: Mode = "hybrid"
-    filters: NoteFilters = NoteFilters()
+    group_by: GroupBy = "chunk"
+    """`note` and `patient` rank these by their best chunk, deepened until k are found or nothing is left."""
+    passages: int = Field(default=3, ge=1, le=20, strict=True)
+    """Of a group, at most: the best of those that were found on the way to k groups."""
+    explain: bool = False
+    """Says of each hit its rank by each retriever."""
+    min_version: int = Field(default=0, ge=0, lt=2**63, strict=True)
+    """The answer holds everything up to this store version, as a write acknowledged it."""
+    deadline_ms: int | None = Field(default=None, ge=1, le=60_000, strict=True)
+    """Rather 503 than later; at most what the service allows."""
     allow_partial: bool = False
     """Answer without the shards that do not answer, saying which, rather than with 503."""
 
 
-class SearchRequest(PatientSearchRequest):
-    """A search over all patients."""
+class PatientSearchRequest(SearchOptions):
+    """A search in one patient's notes."""
 
+    query: Query
+    filters: NoteFilters = NoteFilters()
+
+
+class SearchRequest(SearchOptions):
+    """A search over all patients that the caller may see: one query, or several that are answered apart."""
+
+    query: Query | None = None
+    queries: Annotated[list[Query], Field(min_length=1, max_length=64)] | None = None
     filters: Filters = Filters()
+
+    @model_validator(mode="after")
+    def _one_way_to_ask(self) -> "SearchRequest":
+        if (self.query is None) == (self.queries is None):
+            raise PydanticCustomError("one_way_to_ask", "give query or queries, one of them")
+        return self
 
 
 class Scores(BaseModel):
@@ -72,6 +103,13 @@ class Scores(BaseModel):
 
     lexical: float | None
     dense: float | None
+
+
+class Explanation(BaseModel):
+    """Ranks from 1 among the candidates of each retriever; null where it did not find the chunk or was not asked."""
+
+    lexical_rank: int | None
+    dense_rank: int | None
 
 
 class Hit(BaseModel):
@@ -89,6 +127,15 @@ class Hit(BaseModel):
     score: float
     scores: Scores
     highlights: list[tuple[int, int]]
+    explanation: Explanation | None = None
+
+
+class Group(BaseModel):
+    """A note or a patient (`id`), by its best chunk, and the passages that show it."""
+
+    id: str
+    score: float
+    hits: list[Hit]
 
 
 class ShardReport(BaseModel):
@@ -104,16 +151,46 @@ class ReleaseReport(BaseModel):
     id: str
     encoder_fingerprint: str
     store_version: int
+    """What it was built of; the answer holds what was written since as well."""
 
 
 class SearchResponse(BaseModel):
-    """Hits, best first. `partial` is true when a shard is missing and the request allowed it."""
+    """Hits, or groups where they were asked for, best first. `partial` is true when a shard is missing."""
 
-    hits: list[Hit]
+    hits: list[Hit] = []
+    groups: list[Group] = []
+    next_offset: int | None
+    """Where the next page begins; null when nothing is left."""
+    store_version: int
+    """Everything up to here is in the answer."""
     mode: Mode
     partial: bool
     shards: ShardReport
     release: ReleaseReport
+
+
+class BatchResponse(BaseModel):
+    """An answer for each of `queries`, in their order."""
+
+    answers: list[SearchResponse]
+
+
+class NoteSummary(BaseModel):
+    """A note without its text."""
+
+    note_id: str
+    version: int
+    encounter_id: str | None
+    note_type: str
+    note_time: datetime | None
+    source: str
+
+
+class NotesResponse(BaseModel):
+    """Notes of a patient, newest first, those without a time last."""
+
+    notes: list[NoteSummary]
+    next_offset: int | None
 
 
 class NoteResponse(BaseModel):

@@ -50,7 +50,6 @@ def build_release(store: Path, fingerprint: str, encoder: str | Path, output: Pa
         store=str(store.resolve()),
         store_id=Store(store).id,
         chunks_version=chunks.version,
-        notes_version=notes.version,
         shards=[
             _build_shard(chunks, vectors, buckets, spec.dimension, output / f"shard-{number}")
             for number, buckets in enumerate(_split_buckets(chunks, shards))

@@ -22,14 +22,18 @@ from corpus.tables import bucket_of
 from serving.batching import Batcher
 from serving.fusion import DEFAULT_LEXICAL_WEIGHT
 from serving.manifest import ReleaseManifest
-from serving.merging import Ranked, merge
+from serving.merging import Ranked, group, merge
 from serving.problems import ProblemError
-from serving.protocol import Filters, Mode
-from serving.shard import ShardQuery
+from serving.protocol import Filters, SearchOptions
+from serving.scope import Scope
+from serving.shard import Candidates, ShardQuery
 from serving.shard_deployment import shard_name
+from serving.shared_scope import ScopeSender
 
 RETRY_PAUSE_S = 0.05
 READY_WAIT_S = 5.0
+DEEPER = 4
+"""Times as deep a search goes again when it has found too few notes or patients."""
 logger = logging.getLogger("ray.serve")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,21 +55,27 @@ class RouterSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Search:
-    """One search. `patient_id` restricts it to one patient, who must exist."""
+    """One search, of the patients in `scope` (None: all). `patient_id` restricts it to one, who must exist."""
 
     query: str = field(repr=False)
-    k: int
-    mode: Mode
     filters: Filters = field(repr=False)
-    allow_partial: bool
+    options: SearchOptions = field(default_factory=SearchOptions)
+    scope: Scope | None = field(default=None, repr=False)
     patient_id: str | None = field(default=None, repr=False)
+
+
+Passage = tuple[Ranked, dict[str, Any]]
+"""A row with its contents."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The hits (rank and contents) of one search and the shards that took part."""
+    """What one search found, best first: passages of a group together, every chunk a group where chunks are ranked."""
 
-    hits: list[tuple[Ranked, dict[str, Any]]]
+    groups: list[list[Passage]]
+    has_more: bool
+    version: int
+    """Of the store's chunks, that every shard had reached."""
     answered: list[int]
     missing: list[int]
 
@@ -83,44 +93,61 @@ class Router:
         # The searches of one encoder batch go on in the same turn of the event loop: they need not wait again.
         self._search_shard = [self._batcher(name, "search") for name in names]
         self._fetch_rows = [self._batcher(name, "fetch") for name in names]
+        self._share = ScopeSender()
 
     async def search(self, search: Search) -> Found:
-        """The best hits. Raises ProblemError: unknown patient, encoder or shard missing, deadline passed."""
-        end = monotonic() + self._settings.deadline_s
-
-        def deadline() -> float:
-            """When the next step must have ended: a partial answer needs time left to go on without a shard."""
-            return (monotonic() + end) / 2 if search.allow_partial else end
-
+        """The best groups. Raises ProblemError: unknown patient, encoder or shard missing, deadline passed."""
+        options = search.options
+        seconds = min(self._settings.deadline_s, (options.deadline_ms or 60_000) / 1000)
+        deadline = Deadline(monotonic() + seconds, options.allow_partial)
         vector: NDArray[np.float32] | None = None
-        if search.mode != "lexical":
-            vector = await _within(deadline(), self._encode(search.query))
+        if options.mode != "lexical":
+            vector = await _within(deadline.of_next_step(), self._encode(search.query))
             if vector is None:
                 raise _unavailable(["encoder"])
-        depth = search.k
-        if search.mode == "hybrid":
-            depth = max(2 * search.k, self._settings.min_candidates)
-        query = ShardQuery(search.query, vector, search.mode, depth, search.filters)
         asked = self._shards_of(search.filters)
-        candidates = await self._ask(self._search_shard, dict.fromkeys(asked, query), deadline())
+        wanted = options.offset + options.k + 1  # One more tells whether there is a next page.
+        depth = max(2 * wanted, self._settings.min_candidates) if options.mode == "hybrid" else wanted
+        candidates: dict[int, Candidates] = {}
+        groups: list[list[Ranked]] = []
         while True:
-            missing = [shard for shard in asked if shard not in candidates]
-            if missing and not (search.allow_partial and candidates):
-                raise _unavailable(map(shard_name, missing))
-            ranking = merge(candidates, search.mode, search.k, self._settings.lexical_weight)
-            contents = await self._contents(ranking, deadline())
-            lost = {each.shard for each in ranking if (each.shard, each.row) not in contents}
+            query = ShardQuery(search.query, vector, depth=depth, filters=search.filters, **_asked_of_shards(options))
+            question = query, self._share(search.scope)
+            found = await self._ask(self._search_shard, dict.fromkeys(asked, question), deadline.of_next_step())
+            candidates = {shard: each for shard, each in found.items() if each.version >= options.min_version}
+            self._require(asked, candidates, options)
+            groups = self._ranked(candidates, options)
+            if len(groups) >= wanted or all(each.is_all for each in candidates.values()):
+                break
+            depth *= DEEPER
+        if search.patient_id is not None and not any(each.patients_known for each in candidates.values()):
+            raise ProblemError(404, "unknown_patient", "no searchable note of this patient")
+        while True:
+            page = [each[: options.passages] for each in groups[options.offset :][: options.k]]
+            contents = await self._contents([each for ranking in page for each in ranking], deadline.of_next_step())
+            lost = {each.shard for ranking in page for each in ranking if (each.shard, each.row) not in contents}
             if not lost:
                 break
             # A shard that died after its first answer counts as one that never gave it.
-            candidates = {shard: found for shard, found in candidates.items() if shard not in lost}
-        if search.patient_id is not None and not any(each.patients_known for each in candidates.values()):
-            raise ProblemError(404, "unknown_patient", "no searchable note of this patient")
-        hits = [(each, contents[each.shard, each.row]) for each in ranking]
-        if not in_scope(search.filters, [content["patient_id"] for _, content in hits]):
-            logger.error("a hit lies outside the patients that were asked for; the answer is withheld")
-            raise ProblemError(500, "internal_error", "the request failed")
-        return Found(hits, sorted(candidates), missing)
+            candidates = {shard: each for shard, each in candidates.items() if shard not in lost}
+            self._require(asked, candidates, options)
+            groups = self._ranked(candidates, options)
+        return Found(
+            [[(each, contents[each.shard, each.row]) for each in ranking] for ranking in page],
+            len(groups) >= wanted,
+            min((each.version for each in candidates.values()), default=self.manifest.chunks_version),
+            sorted(candidates),
+            [shard for shard in asked if shard not in candidates],
+        )
+
+    def _ranked(self, candidates: Mapping[int, Candidates], options: SearchOptions) -> list[list[Ranked]]:
+        return group(merge(candidates, options.mode, self._settings.lexical_weight))
+
+    def _require(self, asked: Sequence[int], candidates: Mapping[int, Candidates], options: SearchOptions) -> None:
+        """Raises ProblemError when shards are missing that the request does not do without."""
+        missing = [shard for shard in asked if shard not in candidates]
+        if missing and not (options.allow_partial and candidates):
+            raise _unavailable(map(shard_name, missing))
 
     async def not_ready(self) -> list[str]:
         """Names of the deployments that do not answer now."""
@@ -137,13 +164,14 @@ class Router:
         return sorted({int(self._shard_of_bucket[bucket_of(patient)]) for patient in filters.patient_ids})
 
     async def _contents(self, ranking: Sequence[Ranked], deadline: float) -> dict[tuple[int, int], dict[str, Any]]:
-        """Contents by (shard, row); those of shards that do not answer are left out."""
+        """Contents by (shard, row); those of shards that do not answer, or have them no longer, are left out."""
         rows = {shard: [each.row for each in ranking if each.shard == shard] for shard, *_ in ranking}
         fetched = await self._ask(self._fetch_rows, rows, deadline)
         return {
             (shard, row): content
             for shard, found in fetched.items()
             for row, content in zip(rows[shard], found, strict=True)
+            if content is not None
         }
 
     async def _ask(
@@ -164,9 +192,20 @@ class Router:
         return Batcher(call, self._settings.max_batch_size, wait_s)
 
 
-def in_scope(filters: Filters, patient_ids: Sequence[str]) -> bool:
-    """Whether all these patients are among those the filters allow: the second check of the patient scope."""
-    return filters.patient_ids is None or {*patient_ids} <= {*filters.patient_ids}
+@dataclass(frozen=True)
+class Deadline:
+    """When an answer must be there."""
+
+    end: float
+    may_be_partial: bool
+
+    def of_next_step(self) -> float:
+        """When the next step must have ended: a partial answer needs time left to go on without a shard."""
+        return (monotonic() + self.end) / 2 if self.may_be_partial else self.end
+
+
+def _asked_of_shards(options: SearchOptions) -> dict[str, Any]:
+    return {"mode": options.mode, "group_by": options.group_by, "min_version": options.min_version}
 
 
 def _unavailable(what: Iterable[str]) -> ProblemError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from serving.fusion import letters_held
 from serving.lexical import match_words
-from serving.protocol import Filters, Mode
+from serving.protocol import Filters, GroupBy, Mode
 from serving.scope import Scope
 from serving.selection import RowIds, Selection
 from serving.shard_state import Follower, ShardState
@@ -37,6 +37,7 @@ class ShardQuery:
     depth: int
     """Candidates wanted per retriever."""
     filters: Filters = field(repr=False)
+    group_by: GroupBy = "chunk"
     scope: Scope | None = field(default=None, repr=False)
     """The patients whom the caller may see; None is every patient."""
     min_version: int = 0
@@ -56,6 +57,10 @@ class Candidates:
     dense: NDArray[np.float32]
     coverage: float
     """How much of the query the best lexical candidate holds (`serving.fusion.letters_held`); 0 but in hybrid mode."""
+    groups: list[str] | None
+    """Of each candidate its note or patient, where these are ranked."""
+    is_all: bool
+    """Whether a deeper search would find nothing more."""
     patients_known: int
     """How many of the filter's patients have rows here that the caller may see."""
     version: int
@@ -138,11 +143,13 @@ def _nearest(state: ShardState, queries: Sequence[ShardQuery], selections: Seque
 
 def _candidates(state: ShardState, query: ShardQuery, selected: Selection, nearest: RowIds) -> Candidates:
     rows, lexical = np.sort(nearest), np.zeros(len(nearest), np.float32)
+    is_all = len(nearest) == selected.total
     if query.mode != "dense":
         matched, scores = _match_words(state, query, selected)
         rows = np.union1d(nearest, matched)
         lexical = np.zeros(len(rows), np.float32)
         lexical[np.searchsorted(rows, matched)] = scores
+        is_all |= query.mode == "lexical" and (selected.total <= NARROW_ROWS or len(matched) < query.depth)
         # A candidate of the dense side alone may hold words too, just not among the best.
         rest = np.setdiff1d(nearest, matched)
         if len(matched) >= query.depth and len(rest):
@@ -155,10 +162,14 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
             dense[at >= 0] = part.segment.vectors[at[at >= 0]] @ query.vector
     coverage = 0.0
     if query.mode == "hybrid" and lexical.any():
-        best = _contents(state, rows[lexical == lexical.max()])
+        best = _contents(state, rows[lexical == lexical.max()], ["text"])
         coverage = letters_held(query.text, [content["text"] for content in best if content])
+    groups = None
+    if query.group_by != "chunk":
+        column = f"{query.group_by}_id"
+        groups = [content[column] for content in _contents(state, rows, [column]) if content]
     known = _patients_known(state, query)
-    return Candidates(rows, lexical, dense, coverage, known, state.version)
+    return Candidates(rows, lexical, dense, coverage, groups, is_all, known, state.version)
 
 
 def _match_words(state: ShardState, query: ShardQuery, selected: Selection) -> tuple[RowIds, NDArray[np.float32]]:
@@ -179,12 +190,12 @@ def _match_words(state: ShardState, query: ShardQuery, selected: Selection) -> t
         limit *= 4
 
 
-def _contents(state: ShardState, row_ids: RowIds) -> list[dict[str, Any] | None]:
+def _contents(state: ShardState, row_ids: RowIds, columns: Sequence[str] = CONTENTS) -> list[dict[str, Any] | None]:
     found: list[dict[str, Any] | None] = [None] * len(row_ids)
     for part in state.parts:
         at = part.at(row_ids)
         here = np.flatnonzero(at >= 0)
-        some = part.segment.rows.select(CONTENTS).take(pa.array(at[here])).to_pylist()
+        some = part.segment.rows.select(columns).take(pa.array(at[here])).to_pylist()
         for place, content in zip(here.tolist(), some, strict=True):
             found[place] = content
     return found

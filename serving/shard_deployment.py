@@ -1,7 +1,9 @@
 """One shard as a Serve deployment of its own; its replicas are identical."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ from ray import serve
 from ray.serve import Application
 
 from serving.shard import Candidates, Shard, ShardQuery
+from serving.shared_scope import ScopeReceiver, SharedScope
+
+FOLLOW_EVERY_S = 0.5
+logger = logging.getLogger("ray.serve")
 
 
 class ShardSettings(BaseModel):
@@ -31,14 +37,27 @@ class ShardDeployment:
     def __init__(self, release: str, number: int, settings: ShardSettings) -> None:
         faiss.omp_set_num_threads(settings.threads)
         self._shard = Shard.load(Path(release), number)
+        self._scope = ScopeReceiver()
+        self._following = asyncio.get_running_loop().create_task(self._follow())
 
-    async def search(self, queries: Sequence[ShardQuery]) -> list[Candidates]:
-        """Candidates of each query."""
+    async def search(self, asked: Sequence[tuple[ShardQuery, SharedScope | None]]) -> list[Candidates]:
+        """Candidates of each query, among the patients of its scope."""
+        queries = [replace(query, scope=await self._scope(shared)) for query, shared in asked]
         return await asyncio.to_thread(self._shard.search, queries)
 
     async def fetch(self, batch: Sequence[Sequence[int]]) -> list[list[dict[str, Any] | None]]:
         """Contents of each list of row ids; None for what is not here any longer."""
         return await asyncio.to_thread(self._shard.fetch, batch)
+
+    async def _follow(self) -> None:
+        """Every write is searchable soon, whether a search names its version or not."""
+        while True:
+            try:
+                await asyncio.to_thread(self._shard.follow)
+            except Exception as error:
+                # The message could quote an id, so only the kind of error is logged.
+                logger.error("shard cannot follow the store: %s", type(error).__name__)
+            await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def ready(self) -> bool:
         """True once the files are checked and loaded: the constructor does that."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ Signature = tuple[tuple[str, int, int, int], ...]
 class Rules:
     """All that the folder says at one time."""
 
+    id: str
+    """Another one whenever the folder is read again."""
     keys: Mapping[str, ApiKey]
     policies: Mapping[str, Allowed]
     cohorts: Mapping[str, frozenset[str]]
@@ -38,7 +41,7 @@ class Rules:
 def read_rules(folder: Path) -> Rules:
     """Raises ValueError naming the file and what is wrong in it."""
     cohorts = read_cohorts(folder)
-    return Rules(read_keys(folder), allowed_patients(folder, read_policies(folder), cohorts), cohorts)
+    return Rules(uuid.uuid4().hex, read_keys(folder), allowed_patients(folder, read_policies(folder), cohorts), cohorts)
 
 
 class AccessFolder:

@@ -39,6 +39,8 @@ class Visit:
     allowed: Allowed
     """The patients that the caller's policy lets it see."""
     cohorts: Mapping[str, frozenset[str]]
+    rules_id: str = ""
+    """Names the state of the access folder that says so."""
 
     def may_see(self, patient: str) -> bool:
         """Whether the policy allows this patient."""
@@ -79,4 +81,4 @@ class Gate:
             raise ProblemError(400, "no_reason", "say what this is for in the header X-Reason-For-Use")
         if len(reason) > LONGEST_REASON:
             raise ProblemError(400, "long_reason", f"a reason has at most {LONGEST_REASON} characters")
-        return Visit(caller, reason, rules.policies[caller.policy], rules.cohorts)
+        return Visit(caller, reason, rules.policies[caller.policy], rules.cohorts, rules.id)

@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field
 from serving.audit.chain import BEGIN, FULL, LEFT, SEAL, START, STOPPED, bind, link_after
 
 LOCK = "lock"
+LOOK_EVERY_S = 1.0
 
 
 class AuditSettings(BaseModel):
@@ -32,6 +33,8 @@ class AuditSettings(BaseModel):
     """Shared storage: sealed segments, a folder a writer."""
     local: Path
     """A folder on the node's own disk, for segments that are not yet sealed."""
+    key_file: Path
+    """Holds the secret that binds the records to each other, at least 32 bytes; the same on every node."""
     hash_queries: bool = False
     """Keeps a keyed hash of what was asked instead of the words."""
     segment_records: int = Field(default=10_000, gt=0)

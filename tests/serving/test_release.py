@@ -7,7 +7,7 @@ import pytest
 from tiny_store import make_notes, write_store
 
 from corpus.tables import N_BUCKETS, bucket_of
-from serving.manifest import load_shard, open_chunks, open_notes, read_manifest, read_note
+from serving.manifest import load_shard, open_chunks, read_manifest
 from serving.release import build_release, find_encoder
 
 
@@ -63,31 +63,22 @@ def test_row_ids_lead_to_the_chunks_in_the_store(built):
     assert [text_of[row] for row in some] == rows["text"].to_pylist()[:3]
 
 
-def test_notes_are_read_by_id_and_an_id_is_not_a_query(built):
-    notes = open_notes(read_manifest(built[0] / "release"))
-    assert read_note(notes, "note-03-1")["note_type"] == "progress note"
-    assert read_note(notes, "x' OR '1'='1") is None
-    assert read_note(notes, "") is None
-
-
-@pytest.mark.parametrize("open_table", [open_notes, open_chunks])
-def test_a_store_version_that_is_gone_is_named(built, open_table):
-    manifest = read_manifest(built[0] / "release").model_copy(update={"notes_version": 99, "chunks_version": 99})
+def test_a_store_version_that_is_gone_is_named(built):
+    manifest = read_manifest(built[0] / "release").model_copy(update={"chunks_version": 99})
     with pytest.raises(ValueError, match="no version 99"):
-        open_table(manifest)
+        open_chunks(manifest)
 
 
-@pytest.mark.parametrize("open_table", [open_notes, open_chunks])
-def test_a_store_written_anew_since_the_release_is_refused(built, open_table):
+def test_a_store_written_anew_since_the_release_is_refused(built):
     manifest = read_manifest(built[0] / "release").model_copy(update={"store_id": "of an earlier writing"})
     with pytest.raises(ValueError, match="written anew since the release was built; rebuild the release"):
-        open_table(manifest)
+        open_chunks(manifest)
 
 
 def test_a_store_that_was_removed_is_refused(built, tmp_path):
     manifest = read_manifest(built[0] / "release").model_copy(update={"store": str(tmp_path / "gone")})
     with pytest.raises(ValueError, match="the store of the release is not there"):
-        open_notes(manifest)
+        open_chunks(manifest)
 
 
 @pytest.mark.parametrize("patients", [0, 1])

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.chunking import ChunkingSettings, chunk_note
-from corpus.store import STORE_ID
+from corpus.store import CHUNKING, STORE_ID
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA, bucket_of
 
 CANARY_PATIENT = "patient-canary-7f3a"
@@ -57,6 +57,7 @@ def write_store(store: Path, notes: list[dict], fingerprint: str, vectors_of: Ca
     }
     store.mkdir(parents=True, exist_ok=True)
     (store / STORE_ID).write_text(uuid.uuid4().hex)
+    (store / CHUNKING).write_text(ChunkingSettings().model_dump_json())
     for name, content in (
         ("notes", pa.Table.from_pylist(notes, schema=NOTE_SCHEMA)),
         ("chunks", pa.Table.from_pylist(chunks, schema=CHUNK_SCHEMA)),

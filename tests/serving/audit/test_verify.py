@@ -16,7 +16,7 @@ KEY = b"of the tests"
 
 
 def audit_settings(folder, **changes):
-    return AuditSettings(path=folder / "shared", local=folder / "local", **changes)
+    return AuditSettings(path=folder / "shared", local=folder / "local", key_file=folder / "key", **changes)
 
 
 def write_chain(folder, requests=6, per_segment=3):

@@ -1,0 +1,46 @@
+"""What a search found, as it travels."""
+
+from typing import Any
+
+from serving.lexical import highlights
+from serving.manifest import ReleaseManifest
+from serving.merging import Ranked
+from serving.protocol import Explanation, Group, Hit, ReleaseReport, Scores, SearchResponse, ShardReport
+from serving.router import Found, Search
+
+
+def answer_of(found: Found, search: Search, manifest: ReleaseManifest) -> SearchResponse:
+    """The answer to one query."""
+    options = search.options
+    ranked = [[_hit(rank, content, search) for rank, content in passages] for passages in found.groups]
+    column = None if options.group_by == "chunk" else f"{options.group_by}_id"
+    groups = [Group(id=getattr(hits[0], column), score=hits[0].score, hits=hits) for hits in ranked] if column else []
+    return SearchResponse(
+        hits=[] if column else [hit for hits in ranked for hit in hits],
+        groups=groups,
+        next_offset=options.offset + len(found.groups) if found.has_more else None,
+        store_version=found.version,
+        mode=options.mode,
+        partial=bool(found.missing),
+        shards=ShardReport(answered=found.answered, missing=found.missing),
+        release=ReleaseReport(
+            id=manifest.id,
+            encoder_fingerprint=manifest.encoder_fingerprint,
+            store_version=manifest.chunks_version,
+        ),
+    )
+
+
+def _hit(rank: Ranked, content: dict[str, Any], search: Search) -> Hit:
+    mode = search.options.mode
+    explanation = Explanation(lexical_rank=rank.lexical_rank or None, dense_rank=rank.dense_rank or None)
+    return Hit(
+        **content,
+        score=rank.score,
+        scores=Scores(
+            lexical=None if mode == "dense" else rank.lexical,
+            dense=None if mode == "lexical" else rank.dense,
+        ),
+        highlights=highlights(search.query, content["text"]),
+        explanation=explanation if search.options.explain else None,
+    )

@@ -1,0 +1,138 @@
+"""What every request for patients' data passes: who makes it, whether there is room, and its audit record.
+
+An answer is held back until its record is on disk. What has no record does not leave.
+"""
+
+import logging
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Connection
+
+from serving.access.caller import Caller, Scope
+from serving.access.gate import REASON_HEADER, Gate, Visit
+from serving.audit.recorder import Recorder
+from serving.limits import Limits
+from serving.problems import ProblemError, respond
+
+GUARDED = "/v1/"
+ANYONE = Caller("anyone", frozenset({"admin"}), "all")
+logger = logging.getLogger("ray.serve")
+
+
+@dataclass
+class Record:
+    """What the audit log will have of a request, filled in as it becomes known."""
+
+    caller: str | None = None
+    reason: str = ""
+    asked: dict[str, Any] = field(default_factory=dict)
+    patients: set[str] = field(default_factory=set)
+
+
+class Desk:
+    """Gate, limits and recorder of an ingress replica. Without a gate everybody may do everything."""
+
+    def __init__(self, gate: Gate | None, limits: Limits, recorder: Recorder | None) -> None:
+        self.gate = gate
+        self.limits = limits
+        self.recorder = recorder
+
+    def jobs(self) -> list[Coroutine[Any, Any, None]]:
+        """What goes on beside the requests, until cancelled."""
+        watching = [self.gate.folder.watch()] if self.gate else []
+        return [*watching, *([self.recorder.tend()] if self.recorder else [])]
+
+    async def identify(self, headers: Headers) -> Caller:
+        """Who makes the request. Raises ProblemError as `Gate.identify` does."""
+        return ANYONE if self.gate is None else await self.gate.identify(headers)
+
+    def admit(self, request: Request, scope: Scope) -> Visit:
+        """Let the request in that came through the door. Raises ProblemError as `Gate.admit` does."""
+        caller: Caller = request.state.caller
+        if self.gate is None:
+            return Visit(caller, request.headers.get(REASON_HEADER, ""), None, {})
+        visit = self.gate.admit(caller, scope, request.headers)
+        record_of(request).reason = visit.reason
+        return visit
+
+    def note(self, request: Request, queries: Iterable[str] = (), **asked: Any) -> None:
+        """Say in the record what the request asks for."""
+        record = record_of(request)
+        record.asked |= {name: value for name, value in asked.items() if value is not None}
+        if self.recorder and (texts := [self.recorder.asked(query) for query in queries]):
+            record.asked["queries"] = texts
+
+
+def record_of(request: Request) -> Record:
+    """The record of a request, to be filled in."""
+    record: Record = request.state.record
+    return record
+
+
+class Door:
+    """ASGI middleware around everything under GUARDED."""
+
+    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+        self.app = app
+        self._desk = desk
+
+    async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
+        if connection["type"] != "http" or not connection["path"].startswith(GUARDED):
+            return await self.app(connection, receive, send)
+        answer = Held()
+        record = Record()
+        try:
+            self._desk.limits.enter()
+            try:
+                caller = await self._desk.identify(Headers(scope=connection))
+                record.caller = caller.name
+                self._desk.limits.take(caller.name)
+                connection.setdefault("state", {}).update(caller=caller, record=record)
+                await self.app(connection, receive, answer.hold)
+            finally:
+                self._desk.limits.leave()
+        except ProblemError as error:
+            await respond(error)(connection, receive, answer.hold)
+        if self._desk.recorder and not await self._is_recorded(self._desk.recorder, connection, record, answer.status):
+            answer = Held()
+            unrecorded = ProblemError(503, "audit_unavailable", "the audit log cannot be written", retry_after_s=5)
+            await respond(unrecorded)(connection, receive, answer.hold)
+        for message in answer.messages:
+            await send(message)
+
+    async def _is_recorded(self, recorder: Recorder, connection: Connection, record: Record, status: int) -> bool:
+        route = connection.get("route")
+        fields = {
+            "who": record.caller,
+            "why": record.reason,
+            "what": {"method": connection["method"], "route": getattr(route, "path", None), **record.asked},
+            "status": status,
+            "patients": sorted(record.patients),
+        }
+        try:
+            await recorder.record(fields)
+        except OSError as error:
+            logger.error("an audit record cannot be written: %s", error.strerror)
+            return False
+        return True
+
+
+class Held:
+    """The messages of an answer that has not left yet."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def hold(self, message: Message) -> None:
+        """Keep a message."""
+        self.messages.append(message)
+
+    @property
+    def status(self) -> int:
+        """Of the answer."""
+        return int(self.messages[0]["status"])

@@ -1,0 +1,40 @@
+"""Notes as the store has them now."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow.compute as pc
+
+from corpus.store import Store
+from serving.problems import ProblemError
+from serving.protocol import NoteResponse, NotesResponse, NoteSummary
+
+
+def find_note(store: Store, note_id: str) -> NoteResponse | None:
+    """The note with this id, if there is one."""
+    # An expression, not SQL: an id cannot become syntax.
+    with _readable():
+        found = store.notes().to_table(filter=pc.field("note_id") == note_id, limit=1).to_pylist()
+    return NoteResponse(**found[0]) if found else None
+
+
+def notes_of_patient(store: Store, patient_id: str, limit: int, offset: int) -> NotesResponse:
+    """A page of the patient's notes, newest first."""
+    with _readable():
+        table = store.notes().to_table(
+            columns=list(NoteSummary.model_fields), filter=pc.field("patient_id") == patient_id
+        )
+    order = pc.sort_indices(table, [("note_time", "descending"), ("note_id", "ascending")], null_placement="at_end")
+    page = table.take(order[offset : offset + limit]).to_pylist()
+    return NotesResponse(
+        notes=[NoteSummary(**each) for each in page],
+        next_offset=offset + limit if offset + limit < len(table) else None,
+    )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError):
+        raise ProblemError(503, "store_unavailable", "the store cannot be read now", retry_after_s=5) from None

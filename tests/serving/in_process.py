@@ -1,0 +1,88 @@
+"""The ingress over real shards in this process, without Ray."""
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import httpx
+import numpy as np
+
+from serving import router as router_module
+from serving.ingress import Ingress, IngressOptions, build_app
+from serving.manifest import read_manifest
+from serving.router import Router
+from serving.shard import Shard
+
+
+class Handle:
+    """What Serve gives for a deployment: `remote` of each method."""
+
+    def __init__(self, **methods):
+        for name, method in methods.items():
+            setattr(self, name, SimpleNamespace(remote=self._remote(method)))
+
+    @staticmethod
+    def _remote(method):
+        async def remote(*args):
+            return method(*args)
+
+        return remote
+
+
+class Service:
+    """One ingress replica; requests go through its whole ASGI application."""
+
+    def __init__(self, release, encode, monkeypatch, **options):
+        manifest = read_manifest(release)
+        self.shards = [Shard.load(release, number) for number in range(len(manifest.shards))]
+        handles = {"encoder": Handle(encode=encode, ready=lambda: True)}
+        for number, shard in enumerate(self.shards):
+            handles[f"shard-{number}"] = Handle(search=searching(shard), fetch=shard.fetch, ready=lambda: True)
+        monkeypatch.setattr(router_module.serve, "get_deployment_handle", lambda name, application: handles[name])
+        monkeypatch.setattr(router_module, "ScopeSender", lambda: lambda scope: scope)
+        self.ingress = Ingress(IngressOptions(**options))
+        self.ingress._router = Router("application", manifest, self.ingress._options.router)
+        self._app = build_app(self.ingress)
+        self._loop = asyncio.new_event_loop()
+        self._jobs = [self._loop.create_task(job) for job in self.ingress.desk.jobs()]
+
+    def ask(self, *requests, key=None, **headers):
+        """The answers to requests (method, path, JSON body), sent at once; of one request its answer."""
+
+        async def go():
+            sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **headers}
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=sent) as client:
+                calls = [client.request(method, path, json=body) for method, path, body in requests]
+                return await asyncio.gather(*calls)
+
+        if self.ingress.desk.gate:
+            self.ingress.desk.gate.folder.look()
+        answers = self._loop.run_until_complete(go())
+        return answers[0] if len(answers) == 1 else answers
+
+    def close(self):
+        """Stop what goes on beside the requests."""
+
+        async def ended():
+            await asyncio.sleep(0)  # A job that never began would not come to its end.
+            for job in self._jobs:
+                job.cancel()
+            await asyncio.gather(*self._jobs, return_exceptions=True)
+
+        if not self._loop.is_closed():
+            self._loop.run_until_complete(ended())
+            self._loop.close()
+
+    def search(self, query="kidney injury", key=None, **fields):
+        return self.ask(("POST", "/v1/search", {"query": query, **fields}), key=key)
+
+
+def searching(shard):
+    return lambda asked: shard.search([replace(query, scope=scope) for query, scope in asked])
+
+
+def unit_vectors(texts):
+    """Vectors that depend on the text alone."""
+    vectors = np.stack([np.random.default_rng(list(text.encode())).normal(size=8) for text in texts])
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
