@@ -34,6 +34,15 @@ class Changes(NamedTuple):
     remove_notes: Sequence[str] = ()
     remove_patients: Sequence[str] = ()
 
+    @classmethod
+    def together(cls, several: Sequence["Changes"]) -> "Changes":
+        """All of them as one group."""
+        return cls(
+            [note for each in several for note in each.notes],
+            [note for each in several for note in each.remove_notes],
+            [patient for each in several for patient in each.remove_patients],
+        )
+
 
 class StoreWriter:
     """The only writer of a store while it lives."""

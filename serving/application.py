@@ -1,5 +1,6 @@
 """The Serve applications: one per release (encoder and shards), and the stable ingress that points at one of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import sleep
 
@@ -11,6 +12,7 @@ from ray.serve.schema import LoggingConfig
 from serving.access.gate import AccessSettings
 from serving.audit.writer import AuditSettings
 from serving.encoder_deployment import EncoderSettings, bind_encoder
+from serving.ingest_deployment import IngestSettings, bind_ingest
 from serving.ingress import Ingress, IngressOptions
 from serving.limits import LimitSettings
 from serving.manifest import read_manifest
@@ -55,6 +57,7 @@ class ServeSettings(BaseModel):
     router: RouterSettings = RouterSettings()
     encoder: EncoderSettings = EncoderSettings()
     shard: ShardSettings = ShardSettings()
+    ingest: IngestSettings = IngestSettings()
     limits: LimitSettings = LimitSettings()
     access: AccessSettings | None = None
     """Who is let in, and to which patients; without it everybody on this machine is, to all."""
@@ -77,8 +80,8 @@ def release_application(settings: ServeSettings) -> Application:
     return bind_root(manifest, members)
 
 
-def ingress_application(settings: ServeSettings, release: str) -> Application:
-    """The ingress, pointing at the application `release`."""
+def ingress_application(settings: ServeSettings, release: str, written: Sequence[str]) -> Application:
+    """The ingress, pointing at the application `release`; what comes in is encoded for those of `written`."""
     deployment = serve.deployment(
         name="ingress",
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
@@ -87,7 +90,8 @@ def ingress_application(settings: ServeSettings, release: str) -> Application:
         user_config={"application": release},
     )(serve.ingress()(Ingress))
     return deployment.bind(
-        IngressOptions(router=settings.router, limits=settings.limits, access=settings.access, audit=settings.audit)
+        IngressOptions(router=settings.router, limits=settings.limits, access=settings.access, audit=settings.audit),
+        bind_ingest(settings.ingest, written),
     )
 
 
@@ -106,10 +110,16 @@ def deploy(settings: ServeSettings) -> str:
         reason = _why(name) or error
         serve.delete(name)
         raise ValueError(f"{settings.release.path}: {reason}") from None
-    serve.run(ingress_application(settings, name), name=INGRESS, logging_config=LOGGING)
     old = [each for each in serve.status().applications if each.startswith(RELEASE_PREFIX) and each != name]
+
+    def point(release: str, written: Sequence[str]) -> None:
+        serve.run(ingress_application(settings, release, written), name=INGRESS, logging_config=LOGGING)
+
     if old:
+        point(old[0], [*old, name])  # Before anything is searched in the new release, it has what was written since.
+        point(name, [*old, name])
         sleep(settings.router.deadline_s)  # No search that began in an old release is still running then.
+    point(name, [name])
     for each in old:
         serve.delete(each)
     return f"http://{settings.http.host}:{settings.http.port}"

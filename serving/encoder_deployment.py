@@ -44,6 +44,10 @@ class EncoderDeployment:
         """Vectors of unit length, shape (queries, dimension)."""
         return await self._encode_together(list(queries))
 
+    async def encode_passages(self, texts: Sequence[str]) -> NDArray[np.floating]:
+        """Vectors of chunks that come in, shape (texts, dimension)."""
+        return await asyncio.to_thread(self._encoder.encode_passages, list(texts))
+
     async def ready(self) -> bool:
         """True once the model is loaded: the constructor does that."""
         return True

@@ -2,50 +2,41 @@
 
 import asyncio
 from functools import partial
-from pathlib import Path as FilePath
-from typing import Annotated
+from pathlib import Path
+from time import monotonic
 
-from fastapi import Depends, FastAPI, Path, Query, Request
+from fastapi import FastAPI, Request
 from pydantic import BaseModel
 from ray import serve
+from ray.serve.handle import DeploymentHandle
 
 from corpus.store import Store
+from corpus.writing import Changes
 from serving.access.gate import AccessSettings, Gate, Visit
 from serving.answers import answer_of
 from serving.audit.recorder import Recorder
 from serving.audit.writer import AuditSettings
 from serving.door import Desk, Door, record_of
+from serving.entering import ENTERING, Identity, Reader, unknown_patient
 from serving.limits import Limits, LimitSettings
 from serving.manifest import ReleaseManifest
-from serving.notes import find_note, notes_of_patient
+from serving.note_routes import add_note_routes
 from serving.problems import ProblemError, describe, install
 from serving.protocol import (
-    DEEPEST,
     BatchResponse,
     Filters,
     Health,
-    NoteResponse,
-    NotesResponse,
     PatientSearchRequest,
     SearchOptions,
     SearchRequest,
     SearchResponse,
 )
-from serving.router import Router, RouterSettings, Search
+from serving.router import Router, RouterSettings, Search, call
 from serving.scope import Scope
 
-ENTERING = (401, 403, 429, 503)
+WRITE_S = 30.0
+"""A write that has not been acknowledged by then is 503; it is safe to repeat."""
 SEARCHING = (400, 413, 415, 422, *ENTERING)
-Identity = Annotated[str, Path(max_length=256)]
-
-
-async def reading(request: Request) -> Visit:
-    """A dependency of routes: the caller is let in to read."""
-    desk: Desk = request.app.state.desk
-    return desk.admit(request, "read")
-
-
-Reader = Annotated[Visit, Depends(reading)]
 
 
 class IngressOptions(BaseModel):
@@ -60,8 +51,9 @@ class IngressOptions(BaseModel):
 class Ingress:
     """Answers HTTP from the release that `user_config` names; moving that pointer restarts nothing."""
 
-    def __init__(self, options: IngressOptions) -> None:
+    def __init__(self, options: IngressOptions, ingest: DeploymentHandle) -> None:
         self._options = options
+        self._ingest = ingest
         self._router: Router | None = None
         gate = Gate(options.access) if options.access else None
         recorder = Recorder(options.audit) if options.audit else None
@@ -84,7 +76,14 @@ class Ingress:
 
     def store(self) -> Store:
         """That of the current release."""
-        return Store(FilePath(self.router().manifest.store))
+        return Store(Path(self.router().manifest.store))
+
+    async def write(self, changes: Changes) -> int:
+        """Write through the ingest; the store version that holds it. Raises ProblemError (503) without an answer."""
+        version = await call("ingest", self._ingest.write.remote, monotonic() + WRITE_S, changes)
+        if version is None:
+            raise ProblemError(503, "unavailable", "no answer from: ingest", retry_after_s=2)
+        return int(version)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_app(self)
@@ -128,37 +127,12 @@ def build_app(ingress: Ingress) -> FastAPI:
         """Search one patient's notes, exactly."""
         ingress.desk.note(request, [asked.query], patient=patient_id, **_told(asked, asked.filters))
         if not visit.may_see(patient_id):
-            raise _unknown_patient()
+            raise unknown_patient()
         filters = Filters(**asked.filters.model_dump(), patient_ids=[patient_id])
         search = Search(asked.query, filters, asked, scope_of(visit, filters), patient_id)
         return await _answer(ingress.router(), search, visit, request)
 
-    @app.get("/v1/patients/{patient_id}/notes", responses=describe(404, 422, *ENTERING))
-    async def notes(
-        patient_id: Identity,
-        request: Request,
-        visit: Reader,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0, le=DEEPEST)] = 0,
-    ) -> NotesResponse:
-        """The notes of a patient, without their texts."""
-        ingress.desk.note(request, patient=patient_id)
-        found = await asyncio.to_thread(notes_of_patient, ingress.store(), patient_id, limit, offset)
-        if not visit.may_see(patient_id) or not (found.notes or offset):
-            raise _unknown_patient()
-        record_of(request).patients.add(patient_id)
-        return found
-
-    @app.get("/v1/notes/{note_id}", responses=describe(404, 422, *ENTERING))
-    async def note(note_id: Identity, request: Request, visit: Reader) -> NoteResponse:
-        """A note as the store has it now."""
-        ingress.desk.note(request, note=note_id)
-        found = await asyncio.to_thread(find_note, ingress.store(), note_id)
-        if found is None or not visit.may_see(found.patient_id):
-            raise ProblemError(404, "unknown_note", "no note has this id")
-        record_of(request).patients.add(found.patient_id)
-        return found
-
+    add_note_routes(app, ingress.store, ingress.write)
     return app
 
 
@@ -205,7 +179,3 @@ def _told(options: SearchOptions, filters: BaseModel) -> dict[str, object]:
         "options": options.model_dump(include=set(SearchOptions.model_fields), exclude_defaults=True),
         "filters": filters.model_dump(mode="json", exclude_none=True),
     }
-
-
-def _unknown_patient() -> ProblemError:
-    return ProblemError(404, "unknown_patient", "no searchable note of this patient")

@@ -1,6 +1,6 @@
 """Notes as the store has them now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pyarrow.compute as pc
@@ -29,7 +29,15 @@ def notes_of_patient(store: Store, patient_id: str, limit: int, offset: int) -> 
     return NotesResponse(
         notes=[NoteSummary(**each) for each in page],
         next_offset=offset + limit if offset + limit < len(table) else None,
+        total=len(table),
     )
+
+
+def patients_of_notes(store: Store, note_ids: Sequence[str]) -> dict[str, str]:
+    """Whose each note is; notes that are not there are left out."""
+    with _readable():
+        table = store.notes().to_table(columns=["note_id", "patient_id"], filter=pc.field("note_id").isin(note_ids))
+    return dict(zip(table["note_id"].to_pylist(), table["patient_id"].to_pylist(), strict=True))
 
 
 @contextmanager

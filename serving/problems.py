@@ -1,7 +1,7 @@
 """Every error as problem+json. No answer and no log line repeats what the caller sent: it may name a patient."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.protocol import FieldProblem, Problem
 
 MAX_BODY_BYTES = 512 * 1024
+BULK_PATH, MAX_BULK_BYTES = "/v1/notes", 16 * 1024 * 1024
+JSON, NDJSON = b"application/json", b"application/x-ndjson"
+MOST_ERRORS = 100
 logger = logging.getLogger("ray.serve")
 
 
@@ -28,15 +31,17 @@ class ProblemError(Exception):
         detail: str,
         retry_after_s: int | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
+        errors: Sequence[FieldProblem] = (),
     ) -> None:
         super().__init__(code)
+        self.errors = list(errors)
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = {**headers, **({} if retry_after_s is None else {"Retry-After": str(retry_after_s)})}
 
 
-def respond(error: ProblemError, errors: list[FieldProblem] | None = None) -> JSONResponse:
+def respond(error: ProblemError) -> JSONResponse:
     """The HTTP answer for `error`."""
     problem = Problem(
         type=f"urn:drehr:problem:{error.code}",
@@ -44,7 +49,7 @@ def respond(error: ProblemError, errors: list[FieldProblem] | None = None) -> JS
         status=error.status,
         code=error.code,
         detail=error.detail,
-        errors=errors or [],
+        errors=error.errors[:MOST_ERRORS],
     )
     return JSONResponse(
         problem.model_dump(), error.status, headers=error.headers, media_type="application/problem+json"
@@ -83,8 +88,13 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     if any(each["type"] == "json_invalid" for each in found):
         return respond(ProblemError(400, "malformed_json", "the body is not JSON"))
     fields = [FieldProblem(field=".".join(map(str, each["loc"][1:])) or "body", reason=each["msg"]) for each in found]
+    return respond(invalid(fields))
+
+
+def invalid(fields: Sequence[FieldProblem]) -> ProblemError:
+    """422 for fields that are wrong."""
     detail = "; ".join(f"{each.field}: {each.reason}" for each in fields[:10])
-    return respond(ProblemError(422, "invalid_request", detail), fields[:100])
+    return ProblemError(422, "invalid_request", detail, errors=fields)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -128,19 +138,21 @@ class Guard:
 
 async def _read_body(scope: Scope, receive: Receive) -> Receive:
     headers = dict(scope["headers"])
-    too_large = ProblemError(413, "body_too_large", f"a body may hold {MAX_BODY_BYTES} bytes")
+    is_bulk = scope["path"] == BULK_PATH
+    most, types = (MAX_BULK_BYTES, (JSON, NDJSON)) if is_bulk else (MAX_BODY_BYTES, (JSON,))
+    too_large = ProblemError(413, "body_too_large", f"a body may hold {most} bytes")
     length = headers.get(b"content-length", b"0")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+    if length.isdigit() and int(length) > most:
         raise too_large
-    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
-        raise ProblemError(415, "not_json", "send the body as application/json")
+    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() not in types:
+        raise ProblemError(415, "not_json", f"send the body as {b' or '.join(types).decode()}")
     body = bytearray()
     more = True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > most:
             raise too_large
     replay = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
 

@@ -175,6 +175,14 @@ class BatchResponse(BaseModel):
     answers: list[SearchResponse]
 
 
+class WriteResponse(BaseModel):
+    """A write that is durable. A search with `min_version` at this version sees it; any other within a second."""
+
+    store_version: int
+    notes: int
+    """How many notes it was about."""
+
+
 class NoteSummary(BaseModel):
     """A note without its text."""
 
@@ -191,6 +199,7 @@ class NotesResponse(BaseModel):
 
     notes: list[NoteSummary]
     next_offset: int | None
+    total: int
 
 
 class NoteResponse(BaseModel):

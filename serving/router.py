@@ -153,7 +153,7 @@ class Router:
         """Names of the deployments that do not answer now."""
         deadline = monotonic() + READY_WAIT_S
         answers = await asyncio.gather(
-            *(_call(name, handle.ready.remote, deadline) for name, handle in self._handles.items())
+            *(call(name, handle.ready.remote, deadline) for name, handle in self._handles.items())
         )
         return [name for name, answer in zip(self._handles, answers, strict=True) if answer is None]
 
@@ -185,11 +185,11 @@ class Router:
     def _batcher(self, name: str, method: str, wait_s: float = 0.0) -> Batcher[Any, Any]:
         remote = getattr(self._handles[name], method).remote
 
-        async def call(items: list[Any]) -> list[Any]:
-            answer = await _call(name, remote, monotonic() + self._settings.deadline_s, items)
+        async def ask(items: list[Any]) -> list[Any]:
+            answer = await call(name, remote, monotonic() + self._settings.deadline_s, items)
             return [None] * len(items) if answer is None else answer
 
-        return Batcher(call, self._settings.max_batch_size, wait_s)
+        return Batcher(ask, self._settings.max_batch_size, wait_s)
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ async def _within(deadline: float, answer: Any) -> Any:
         return None
 
 
-async def _call(name: str, remote: Callable[..., Any], deadline: float, *args: object) -> Any:
+async def call(name: str, remote: Callable[..., Any], deadline: float, *args: object) -> Any:
     """The answer of a replica, asking again when it dies; None when there is none by the deadline."""
     while True:
         try:

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import httpx
 import numpy as np
 
+from corpus.store import Store
+from corpus.writing import StoreWriter
 from serving import router as router_module
 from serving.ingress import Ingress, IngressOptions, build_app
 from serving.manifest import read_manifest
@@ -40,7 +42,8 @@ class Service:
             handles[f"shard-{number}"] = Handle(search=searching(shard), fetch=shard.fetch, ready=lambda: True)
         monkeypatch.setattr(router_module.serve, "get_deployment_handle", lambda name, application: handles[name])
         monkeypatch.setattr(router_module, "ScopeSender", lambda: lambda scope: scope)
-        self.ingress = Ingress(IngressOptions(**options))
+        self.writer = StoreWriter(Store(manifest.store), {manifest.encoder_fingerprint: encode})
+        self.ingress = Ingress(IngressOptions(**options), Handle(write=self.writer.write))
         self.ingress._router = Router("application", manifest, self.ingress._options.router)
         self._app = build_app(self.ingress)
         self._loop = asyncio.new_event_loop()
@@ -49,17 +52,21 @@ class Service:
     def ask(self, *requests, key=None, **headers):
         """The answers to requests (method, path, JSON body), sent at once; of one request its answer."""
 
-        async def go():
-            sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **headers}
-            transport = httpx.ASGITransport(self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=sent) as client:
-                calls = [client.request(method, path, json=body) for method, path, body in requests]
-                return await asyncio.gather(*calls)
-
         if self.ingress.desk.gate:
             self.ingress.desk.gate.folder.look()
-        answers = self._loop.run_until_complete(go())
+        sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **headers}
+        bodies = [(method, path, {} if body is None else {"json": body}) for method, path, body in requests]
+        answers = self._loop.run_until_complete(self._send(bodies, sent))
         return answers[0] if len(answers) == 1 else answers
+
+    def send(self, method, path, content, **headers):
+        """The answer to a request with these bytes as its body."""
+        return self._loop.run_until_complete(self._send([(method, path, {"content": content})], headers))[0]
+
+    async def _send(self, requests, headers):
+        transport = httpx.ASGITransport(self._app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+            return await asyncio.gather(*(client.request(method, path, **body) for method, path, body in requests))
 
     def close(self):
         """Stop what goes on beside the requests."""

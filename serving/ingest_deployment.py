@@ -1,0 +1,78 @@
+"""The one writer of a served store: what arrives together is one commit, encoded for every release that is up."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from ray import serve
+from ray.serve import Application
+
+from corpus.store import Store
+from corpus.writing import Changes, Encode, StoreWriter
+from serving.batching import Batcher
+from serving.manifest import ReleaseManifest
+
+
+class IngestSettings(BaseModel):
+    """How notes that come in are written."""
+
+    num_cpus: float = 0.1
+    group_wait_s: float = Field(default=0.05, ge=0)
+    """How long the first change of a group waits for others."""
+    max_group: int = Field(default=64, gt=0)
+    """Requests in a group."""
+
+
+class IngestDeployment:
+    """Changes in, the store version that holds them out, once they are durable."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._writer: StoreWriter | None = None
+        self._writing = asyncio.Lock()
+        self._write_together = Batcher(self._commit, settings.max_group, settings.group_wait_s)
+
+    async def reconfigure(self, user_config: dict[str, list[str]]) -> None:
+        """Write for the applications of these releases, which are of one store."""
+        encoders: dict[str, Encode] = {}
+        for application in user_config["applications"]:
+            manifest: ReleaseManifest = await serve.get_app_handle(application).describe.remote()
+            encoders[manifest.encoder_fingerprint] = _encoder_of(application)
+        writer = StoreWriter(Store(Path(manifest.store)), encoders)
+        async with self._writing:
+            await asyncio.to_thread(writer.mend)
+            self._writer = writer
+
+    async def write(self, changes: Changes) -> int:
+        """Commit the changes with others that arrive; the version of the chunks that holds them."""
+        return await self._write_together(changes)
+
+    async def _commit(self, group: list[Changes]) -> list[int]:
+        async with self._writing:
+            assert self._writer is not None
+            version = await asyncio.to_thread(self._writer.write, Changes.together(group))
+        return [version] * len(group)
+
+
+def _encoder_of(application: str) -> Encode:
+    handle = serve.get_deployment_handle("encoder", application)
+
+    def encode(texts: Sequence[str]) -> NDArray[np.floating]:
+        vectors: NDArray[np.floating] = handle.encode_passages.remote(list(texts)).result()
+        return vectors
+
+    return encode
+
+
+def bind_ingest(settings: IngestSettings, applications: Sequence[str]) -> Application:
+    """The ingest node of the ingress application."""
+    deployment = serve.deployment(
+        name="ingest",
+        ray_actor_options={"num_cpus": settings.num_cpus},
+        num_replicas=1,
+        max_ongoing_requests=4 * settings.max_group,
+        user_config={"applications": list(applications)},
+    )(IngestDeployment)
+    return deployment.bind(settings)

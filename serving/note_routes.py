@@ -1,0 +1,146 @@
+"""Routes of notes: read, list, write and remove them."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+
+from corpus.notes import parse_note
+from corpus.sources.base import BadRow
+from corpus.store import Store
+from corpus.writing import Changes
+from serving.access.gate import Visit
+from serving.door import record_of
+from serving.entering import ENTERING, Admin, Identity, Reader, Writer, unknown_note, unknown_patient
+from serving.notes import find_note, notes_of_patient, patients_of_notes
+from serving.problems import NDJSON, ProblemError, describe, invalid
+from serving.protocol import DEEPEST, FieldProblem, NoteResponse, NotesResponse, WriteResponse
+
+MOST_NOTES = 1000
+"""Of one request."""
+LONGEST_ID = 256
+SOURCE = "http"
+"""Of notes that do not say where they are from."""
+NOTES_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": f"Up to {MOST_NOTES} notes: note_id, patient_id, text; version (1), note_type, note_time, "
+        "encounter_id, source.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["notes"],
+                    "properties": {"notes": {"type": "array", "items": {"type": "object"}}},
+                }
+            },
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        },
+    }
+}
+Write = Callable[[Changes], Awaitable[int]]
+
+
+def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> None:
+    """Add them to `app`; `store()` is the one that is served now, `write` makes changes durable."""
+
+    @app.get("/v1/patients/{patient_id}/notes", responses=describe(404, 422, *ENTERING))
+    async def notes(
+        patient_id: Identity,
+        request: Request,
+        visit: Reader,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        offset: Annotated[int, Query(ge=0, le=DEEPEST)] = 0,
+    ) -> NotesResponse:
+        """The notes of a patient, without their texts."""
+        app.state.desk.note(request, patient=patient_id)
+        found = await asyncio.to_thread(notes_of_patient, store(), patient_id, limit, offset)
+        if not visit.may_see(patient_id) or not (found.notes or offset):
+            raise unknown_patient()
+        record_of(request).patients.add(patient_id)
+        return found
+
+    @app.get("/v1/notes/{note_id}", responses=describe(404, 422, *ENTERING))
+    async def note(note_id: Identity, request: Request, visit: Reader) -> NoteResponse:
+        """A note as the store has it now."""
+        app.state.desk.note(request, note=note_id)
+        found = await asyncio.to_thread(find_note, store(), note_id)
+        if found is None or not visit.may_see(found.patient_id):
+            raise unknown_note()
+        record_of(request).patients.add(found.patient_id)
+        return found
+
+    @app.post("/v1/notes", responses=describe(400, 413, 415, 422, *ENTERING), openapi_extra=NOTES_BODY)
+    async def upsert(request: Request, visit: Writer) -> WriteResponse:
+        """Write notes. One that is there in the same or a later version is left as it is: safe to repeat."""
+        rows = _parsed(_rows(await request.body(), request.headers.get("content-type", "")))
+        ids = [row["note_id"] for row in rows]
+        app.state.desk.note(request, notes=ids)
+        before = await asyncio.to_thread(patients_of_notes, store(), ids)
+        patients = {row["patient_id"] for row in rows}
+        _require_all(visit, patients | {*before.values()})
+        record_of(request).patients |= patients
+        return WriteResponse(store_version=await write(Changes(rows)), notes=len(rows))
+
+    @app.delete("/v1/notes/{note_id}", responses=describe(404, 422, *ENTERING))
+    async def remove_note(note_id: Identity, request: Request, visit: Writer) -> WriteResponse:
+        """Remove a note. An older version of it that arrives later is left out."""
+        app.state.desk.note(request, note=note_id)
+        patients = await asyncio.to_thread(patients_of_notes, store(), [note_id])
+        if note_id not in patients or not visit.may_see(patients[note_id]):
+            raise unknown_note()
+        record_of(request).patients.add(patients[note_id])
+        return WriteResponse(store_version=await write(Changes(remove_notes=[note_id])), notes=1)
+
+    @app.delete("/v1/patients/{patient_id}", responses=describe(404, 422, *ENTERING))
+    async def remove_patient(patient_id: Identity, request: Request, visit: Admin) -> WriteResponse:
+        """Remove every note of a patient."""
+        app.state.desk.note(request, patient=patient_id)
+        found = await asyncio.to_thread(notes_of_patient, store(), patient_id, 1, 0)
+        if not visit.may_see(patient_id) or not found.notes:
+            raise unknown_patient()
+        record_of(request).patients.add(patient_id)
+        return WriteResponse(store_version=await write(Changes(remove_patients=[patient_id])), notes=found.total)
+
+
+def _rows(body: bytes, content_type: str) -> list[Any]:
+    """What the body holds. Raises ProblemError (400) for what is not JSON, (422) for what holds no notes."""
+    try:
+        if content_type.split(";")[0].strip().lower() == NDJSON.decode():
+            rows = [json.loads(line) for line in body.splitlines() if line.strip()]
+        else:
+            rows = json.loads(body)["notes"]
+    except (KeyError, TypeError):
+        raise invalid([FieldProblem(field="notes", reason="missing")]) from None
+    except (ValueError, RecursionError):
+        raise ProblemError(400, "malformed_json", "the body is not JSON") from None
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_NOTES:
+        raise invalid([FieldProblem(field="notes", reason=f"give 1 to {MOST_NOTES} notes")])
+    return rows
+
+
+def _parsed(rows: list[Any]) -> list[dict[str, Any]]:
+    """Rows of NOTE_SCHEMA. Raises ProblemError (422) naming every row that is none; then nothing is written."""
+    parsed = [parse_note(row, SOURCE) if isinstance(row, dict) else BadRow("not_an_object") for row in rows]
+    wrong = [
+        FieldProblem(field=".".join(filter(None, ["notes", str(number), each.column])), reason=each.reason)
+        for number, each in enumerate(parsed)
+        if isinstance(each, BadRow)
+    ]
+    notes = [each for each in parsed if not isinstance(each, BadRow)]
+    wrong += [
+        FieldProblem(field=f"notes.{number}.{column}", reason=f"an id has at most {LONGEST_ID} characters")
+        for number, each in enumerate(parsed)
+        for column in ("note_id", "patient_id")
+        if not isinstance(each, BadRow) and len(each[column]) > LONGEST_ID
+    ]
+    if wrong:
+        raise invalid(wrong)
+    return notes
+
+
+def _require_all(visit: Visit, patients: set[str]) -> None:
+    if not all(map(visit.may_see, patients)):
+        raise ProblemError(403, "patient_not_allowed", "a note is of a patient outside the caller's policy")

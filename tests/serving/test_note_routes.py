@@ -1,0 +1,177 @@
+"""Notes that are written and removed over HTTP: durable, found or gone, and of allowed patients alone."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from in_process import Service, unit_vectors
+from tiny_store import make_notes, write_store
+
+from serving.access.keys import create_key
+from serving.manifest import MANIFEST
+from serving.problems import MAX_BULK_BYTES
+from serving.release import build_release
+
+LATER = datetime.now(UTC) + timedelta(days=1)
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, unused_encoder):
+    folder, fingerprint = unused_encoder
+    path = tmp_path_factory.mktemp("written")
+    write_store(path / "store", make_notes(), fingerprint, unit_vectors)
+    build_release(path / "store", fingerprint, folder, path / "release", shards=2)
+    return path
+
+
+@pytest.fixture
+def release(built, tmp_path):
+    path = shutil.copytree(built, tmp_path / "served")
+    manifest = path / "release" / MANIFEST
+    manifest.write_text(manifest.read_text().replace(str(built), str(path)))
+    return path / "release"
+
+
+@pytest.fixture
+def service(release, monkeypatch):
+    service = Service(release, unit_vectors, monkeypatch)
+    yield service
+    service.close()
+
+
+def a_note(note_id="new", text="A zebra was seen.", patient="newcomer", **fields):
+    return {"note_id": note_id, "patient_id": patient, "text": text, **fields}
+
+
+def write(service, *notes, **keywords):
+    return service.ask(("POST", "/v1/notes", {"notes": list(notes)}), **keywords)
+
+
+def found(service, version=0, query="zebra"):
+    hits = service.search(query, mode="lexical", min_version=version).json()["hits"]
+    return {hit["note_id"]: hit["text"] for hit in hits}
+
+
+def test_a_note_is_written_found_replaced_and_removed(service):
+    answer = write(service, a_note(), a_note("other", note_time="2026-01-02T03:04:05Z"))
+    assert answer.status_code == 200
+    version = answer.json()["store_version"]
+    assert answer.json()["notes"] == 2
+    assert found(service, version).keys() == {"new", "other"}
+    version = write(service, a_note(text="A zebra crossing.", version=2)).json()["store_version"]
+    assert found(service, version)["new"] == "A zebra crossing."
+    version = service.ask(("DELETE", "/v1/notes/new", None)).json()["store_version"]
+    assert found(service, version).keys() == {"other"}
+    assert service.ask(("GET", "/v1/notes/new", None)).status_code == 404
+    answer = service.ask(("DELETE", "/v1/patients/newcomer", None)).json()
+    assert answer["notes"] == 1
+    assert found(service, answer["store_version"]) == {}
+    assert service.ask(("GET", "/v1/patients/newcomer/notes", None)).status_code == 404
+
+
+def test_a_write_may_be_repeated(service):
+    first, again = (write(service, a_note()).json() for _ in range(2))
+    assert first == again
+    service.ask(("DELETE", "/v1/notes/new", None))
+    version = write(service, a_note()).json()["store_version"]
+    assert found(service, version) == {}, "a removed note does not come back by the version that was removed"
+
+
+def test_notes_come_as_lines_of_json(service):
+    lines = "\n".join(json.dumps(a_note(f"n{number}")) for number in range(3)) + "\n\n"
+    answer = service.send("POST", "/v1/notes", lines.encode(), **NDJSON)
+    assert answer.json()["notes"] == 3
+    assert len(found(service, answer.json()["store_version"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "notes"),
+        ([], "notes"),
+        ({"notes": []}, "notes"),
+        ({"notes": "text"}, "notes"),
+        ({"notes": [a_note()] * 1001}, "notes"),
+        ({"notes": [a_note(), "zanzibar"]}, "notes.1"),
+        ({"notes": [a_note(), {"note_id": "x", "text": "zanzibar"}]}, "notes.1.patient_id"),
+        ({"notes": [a_note(text="  ")]}, "notes.0.text"),
+        ({"notes": [a_note(version="zanzibar")]}, "notes.0.version"),
+        ({"notes": [a_note(note_time="zanzibar")]}, "notes.0.note_time"),
+        ({"notes": [a_note("x" * 257)]}, "notes.0.note_id"),
+        ({"notes": [a_note(text="\ud800")]}, "notes.0.text"),
+    ],
+)
+def test_what_is_no_note_is_named_and_nothing_is_written(service, body, field):
+    before = service.shards[0].version
+    content = json.dumps(body).encode()
+    answer = service.send("POST", "/v1/notes", content, **{"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    assert "zanzibar" not in answer.text
+    service.shards[0].follow()
+    assert service.shards[0].version == before
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "code"),
+    [
+        (b'{"notes": [', "application/json", 400, "malformed_json"),
+        (b'{"note_id": "x"}\nzanzibar', "application/x-ndjson", 400, "malformed_json"),
+        (b'{"notes": [\xff]}', "application/json", 400, "malformed_json"),
+        (b"[" * 100_000, "application/json", 400, "malformed_json"),
+        (b"note_id=x", "text/plain", 415, "not_json"),
+        (b" " * (MAX_BULK_BYTES + 1), "application/json", 413, "body_too_large"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(service, content, kind, status, code):
+    answer = service.send("POST", "/v1/notes", content, **{"Content-Type": kind})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert "zanzibar" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/notes/nothing", "/v1/patients/nobody"])
+def test_what_is_not_there_cannot_be_removed(service, path):
+    assert service.ask(("DELETE", path, None)).status_code == 404
+
+
+@pytest.fixture
+def guarded(release, tmp_path, monkeypatch):
+    folder = tmp_path / "access"
+    folder.mkdir()
+    (folder / "policies.yaml").write_text("ours: {patients: [patient-01, patient-02]}\n")
+    service = Service(release, unit_vectors, monkeypatch, access={"path": folder})
+    service.key = lambda *scopes: create_key(folder, scopes, "ours", LATER)
+    yield service
+    service.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "scopes", "status", "code"),
+    [
+        (("POST", "/v1/notes", {"notes": [a_note(patient="patient-01")]}), ["read"], 403, "missing_scope"),
+        (("DELETE", "/v1/notes/note-01-0", None), ["read"], 403, "missing_scope"),
+        (("DELETE", "/v1/patients/patient-01", None), ["read", "write"], 403, "missing_scope"),
+        (("POST", "/v1/notes", {"notes": [a_note(patient="patient-09")]}), ["write"], 403, "patient_not_allowed"),
+        (
+            ("POST", "/v1/notes", {"notes": [a_note("note-09-0", patient="patient-01", version=9)]}),
+            ["write"],
+            403,
+            "patient_not_allowed",
+        ),
+        (("DELETE", "/v1/notes/note-09-0", None), ["write"], 404, "unknown_note"),
+        (("DELETE", "/v1/patients/patient-09", None), ["admin"], 404, "unknown_patient"),
+    ],
+)
+def test_writes_need_their_scope_and_stay_within_the_policy(guarded, request_, scopes, status, code):
+    answer = guarded.ask(request_, key=guarded.key(*scopes))
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    guarded.shards[0].follow()
+    assert guarded.ask(("GET", "/v1/notes/note-01-0", None), key=guarded.key("read")).status_code == 200
+
+
+def test_allowed_patients_are_written_and_removed(guarded):
+    key = guarded.key("admin")
+    assert write(guarded, a_note(patient="patient-01"), key=key).status_code == 200
+    assert guarded.ask(("DELETE", "/v1/notes/new", None), key=key).status_code == 200
+    assert guarded.ask(("DELETE", "/v1/patients/patient-02", None), key=key).json()["notes"] == 3
