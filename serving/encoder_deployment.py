@@ -44,6 +44,14 @@ class EncoderDeployment:
         """Vectors of unit length, shape (queries, dimension)."""
         return await self._encode_together(list(queries))
 
+    async def embed(self, texts: Sequence[str], kind: str) -> tuple[NDArray[np.floating], int]:
+        """Unit vectors of queries or passages, shape (texts, dimension), and how many tokens these have."""
+        return await asyncio.to_thread(self._embed, list(texts), kind)
+
+    def _embed(self, texts: list[str], kind: str) -> tuple[NDArray[np.floating], int]:
+        encode = self._encoder.encode_queries if kind == "query" else self._encoder.encode_passages
+        return _unit(encode(texts)), sum(map(len, self._encoder.tokenize(texts, kind)))
+
     async def encode_passages(self, texts: Sequence[str]) -> NDArray[np.floating]:
         """Vectors of chunks that come in, shape (texts, dimension)."""
         return await asyncio.to_thread(self._encoder.encode_passages, list(texts))
@@ -54,10 +62,13 @@ class EncoderDeployment:
 
     async def _encode_batch(self, requests: list[list[str]]) -> list[NDArray[np.float32]]:
         texts = [text for request in requests for text in request]
-        vectors = await asyncio.to_thread(self._encoder.encode_queries, texts)
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vectors = _unit(await asyncio.to_thread(self._encoder.encode_queries, texts))
         ends = np.cumsum([len(request) for request in requests])
         return np.split(vectors, ends[:-1])
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def bind_encoder(release: Path, settings: EncoderSettings) -> Application:

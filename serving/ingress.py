@@ -17,6 +17,7 @@ from serving.answers import answer_of
 from serving.audit.recorder import Recorder
 from serving.audit.writer import AuditSettings
 from serving.door import Desk, Door, record_of
+from serving.embedding_routes import add_embedding_routes
 from serving.entering import ENTERING, Identity, Reader, unknown_patient
 from serving.limits import Limits, LimitSettings
 from serving.manifest import ReleaseManifest
@@ -133,6 +134,7 @@ def build_app(ingress: Ingress) -> FastAPI:
         return await _answer(ingress.router(), search, visit, request)
 
     add_note_routes(app, ingress.store, ingress.write)
+    add_embedding_routes(app, ingress.router)
     return app
 
 

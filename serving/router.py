@@ -149,6 +149,15 @@ class Router:
         if missing and not (options.allow_partial and candidates):
             raise _unavailable(map(shard_name, missing))
 
+    async def embed(self, texts: Sequence[str], kind: str) -> tuple[NDArray[np.float32], int]:
+        """Unit vectors of texts, and their number of tokens. Raises ProblemError (503) without an answer."""
+        end = monotonic() + self._settings.deadline_s
+        found = await call("encoder", self._handles["encoder"].embed.remote, end, list(texts), kind)
+        if found is None:
+            raise _unavailable(["encoder"])
+        vectors, tokens = found
+        return vectors, tokens
+
     async def not_ready(self) -> list[str]:
         """Names of the deployments that do not answer now."""
         deadline = monotonic() + READY_WAIT_S

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import httpx
@@ -37,7 +38,8 @@ class Service:
     def __init__(self, release, encode, monkeypatch, **options):
         manifest = read_manifest(release)
         self.shards = [Shard.load(release, number) for number in range(len(manifest.shards))]
-        handles = {"encoder": Handle(encode=encode, ready=lambda: True)}
+        embed = partial(embedded, encode)
+        handles = {"encoder": Handle(encode=encode, embed=embed, ready=lambda: True)}
         for number, shard in enumerate(self.shards):
             handles[f"shard-{number}"] = Handle(search=searching(shard), fetch=shard.fetch, ready=lambda: True)
         monkeypatch.setattr(router_module.serve, "get_deployment_handle", lambda name, application: handles[name])
@@ -83,6 +85,11 @@ class Service:
 
     def search(self, query="kidney injury", key=None, **fields):
         return self.ask(("POST", "/v1/search", {"query": query, **fields}), key=key)
+
+
+def embedded(encode, texts, kind):
+    """Vectors, and letters for tokens."""
+    return encode(texts), sum(map(len, texts))
 
 
 def searching(shard):

@@ -1,5 +1,6 @@
 """The whole service on a local Ray, over HTTP: one release of two shards, then another of one."""
 
+import base64
 import json
 import shutil
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import openai
 import pytest
 import ray
 from ray import serve
@@ -212,6 +214,44 @@ def test_concurrent_searches_get_their_own_answers(service):
     for number in range(1, 17):
         assert {hit["patient_id"] for hit in found[number]} == {f"patient-{number:02}"}
         assert len(found[number]) == 6
+
+
+def test_a_note_that_is_written_is_found_at_once_where_its_version_is_named_and_soon_everywhere(service):
+    note = {"note_id": "later", "patient_id": "newcomer", "text": "A zebra was seen in the ward."}
+    version = service.post("/v1/notes", json={"notes": [note]}).json()["store_version"]
+    (hit,) = search(service, "zebra", "newcomer", min_version=version).json()["hits"]
+    assert hit["text"] == note["text"]
+    assert hit["scores"]["dense"] > 0.2, "encoded by the service's own encoder"
+    service.post("/v1/notes", json={"notes": [{**note, "version": 2, "text": "A giraffe was seen."}]})
+    wait_until(lambda: search(service, "giraffe", mode="lexical").json()["hits"], 2)
+    assert service.get("/v1/notes/later").json()["version"] == 2
+    version = service.delete("/v1/patients/newcomer").json()["store_version"]
+    assert search(service, "giraffe", mode="lexical", min_version=version).json()["hits"] == []
+    assert search(service, "zebra", "newcomer").status_code == 404
+
+
+def wait_until(holds, seconds):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_openai_s_client_gets_embeddings(service):
+    client = openai.OpenAI(base_url=f"{service.base_url}/v1", api_key="none")
+    texts = ["kidney injury", "asthma"]
+    expected = Encoder.load("bundled").encode_passages(texts)
+    for kind in ("float", "base64"):
+        answer = client.embeddings.create(model="drehr", input=texts, encoding_format=kind)
+        vectors = [each.embedding for each in answer.data]
+        if kind == "base64":
+            vectors = [np.frombuffer(base64.b64decode(vector), "<f4") for vector in vectors]
+        np.testing.assert_allclose(vectors, expected, atol=1e-5)
+        assert answer.usage.prompt_tokens == 8
+    shorter = client.embeddings.create(model="drehr", input="asthma", dimensions=64)
+    assert len(shorter.data[0].embedding) == 64
+    with pytest.raises(openai.NotFoundError):
+        client.embeddings.create(model="another", input="asthma")
 
 
 def test_a_killed_shard_comes_back_and_no_answer_is_silently_short(service):
