@@ -1,13 +1,15 @@
 """The store: Lance tables in one folder. `notes` is the truth; `chunks` and `vectors/<fingerprint>` derive from it."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus.chunking import ChunkingSettings
+from corpus.lance_rows import replace_rows
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA
 
 STORE_ID = "store_id"
@@ -80,9 +82,24 @@ class Store:
         (self.folder / CHUNKING).write_text(chunking.model_dump_json())
         self._write(self.chunks_path, CHUNK_SCHEMA, batches)
 
-    def write_vectors(self, fingerprint: str, dimension: int, batches: Iterable[pa.RecordBatch]) -> None:
-        """Replace the vectors of one encoder in one commit."""
-        self._write(self.vectors_path(fingerprint), vector_schema(dimension), batches)
+    def begin_vectors(self, fingerprint: str, dimension: int) -> None:
+        """Make the table of one encoder's vectors, unless it is there."""
+        if not self.vectors_path(fingerprint).exists():
+            self._write(self.vectors_path(fingerprint), vector_schema(dimension), [])
+
+    def unencoded(self, fingerprint: str) -> Iterator[pa.RecordBatch]:
+        """Chunks (chunk_id, version, text) that have no vector of their version yet."""
+        key = ["chunk_id", "version"]
+        chunks = self.chunks()
+        done = self.vectors(fingerprint).to_table(columns=key)
+        missing = chunks.to_table(columns=key).join(done, key, join_type="left anti")["chunk_id"].combine_chunks()
+        for batch in chunks.to_batches(columns=[*key, "text"]) if len(missing) else ():
+            yield batch.filter(pc.is_in(batch["chunk_id"], missing))
+
+    def add_vectors(self, fingerprint: str, rows: pa.Table) -> None:
+        """Put vectors (rows of `vector_schema`) in, over those of the same chunks, in one commit."""
+        path = self.vectors_path(fingerprint)
+        replace_rows(path, "chunk_id", rows.select(lance.dataset(path).schema.names))
 
     def _open(self, path: Path) -> lance.LanceDataset:
         if not path.exists():

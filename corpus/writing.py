@@ -6,7 +6,6 @@ leaves between two commits is mended from the notes, which are the truth.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import lance
@@ -16,10 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpus.chunk_table import chunk_rows
-from corpus.sql import among
+from corpus.lance_rows import among, differing, replace_rows
 from corpus.store import Store
 from corpus.tables import NOTE_SCHEMA, REMOVED_SCHEMA
 
+KEY = ["note_id", "version"]
 Encode = Callable[[Sequence[str]], NDArray[np.floating]]
 """Texts of passages to their vectors (n, dimension)."""
 
@@ -27,7 +27,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.floating]]
 class Changes(NamedTuple):
     """A group: notes (rows of NOTE_SCHEMA), and ids of notes and of patients to remove.
 
-    A note that the group both brings and removes is removed.
+    A note that the group both brings and removes is removed; what it brings to a patient who stays, stays.
     """
 
     notes: Sequence[Mapping[str, Any]] = ()
@@ -67,25 +67,23 @@ class StoreWriter:
         newest = {note["note_id"]: dict(note) for note in sorted(changes.notes, key=lambda note: note["version"])}
         notes = pa.Table.from_pylist(list(newest.values()), schema=NOTE_SCHEMA)
         removed = self._removals(changes, notes)
-        gone = removed["note_id"].to_pylist()
-        notes = _without(notes, gone)
+        self._remember(removed)
         for known in (self._store.notes(), self._store.removed()):
             notes = _newer(notes, known)
-        self._remember(removed)
-        _replace(self._store.notes_path, "note_id", notes, among("note_id", gone))
+        there = self._store.notes().to_table(columns=KEY, filter=among("note_id", removed["note_id"].to_pylist()))
+        gone = _outlived(there, removed) if len(removed) else []
+        replace_rows(self._store.notes_path, "note_id", notes, among("note_id", gone))
         self._derive(notes, gone)
         self._is_whole = True
         return self._store.chunks().version
 
     def mend(self) -> None:
         """Bring chunks and vectors to what the notes say, after a writer that did not come to its end."""
-        notes = self._store.notes().to_table(columns=["note_id", "version"])
-        both = notes.join(self._store.removed().to_table(), "note_id", join_type="inner", right_suffix="_removed")
-        dead = both.filter(pc.less_equal(both["version"], both["version_removed"]))["note_id"].to_pylist()
-        _replace(self._store.notes_path, "note_id", NOTE_SCHEMA.empty_table(), among("note_id", dead))
-        notes = _without(notes, dead)
-        chunked = self._store.chunks().to_table(columns=["note_id", "version"]).group_by(["note_id", "version"])
-        wrong = _differing(notes, chunked.aggregate([]), ["note_id", "version"], "note_id")
+        notes = self._store.notes().to_table(columns=KEY)
+        gone = _outlived(notes, self._store.removed().to_table(columns=KEY))
+        replace_rows(self._store.notes_path, "note_id", NOTE_SCHEMA.empty_table(), among("note_id", gone))
+        chunked = self._store.chunks().to_table(columns=KEY).group_by(KEY).aggregate([])
+        wrong = differing(_without(notes, gone), chunked, KEY, "note_id")
         if wrong:
             self._derive(self._store.notes().to_table(filter=among("note_id", wrong)), wrong)
         for fingerprint in self._encoders:
@@ -99,9 +97,8 @@ class StoreWriter:
         for column, values in named:
             if not values:
                 continue
-            columns = ["note_id", "version"]
-            there = self._store.notes().to_table(columns=columns, filter=among(column, values))
-            coming = notes.filter(pc.is_in(notes[column], pa.array(values, pa.string()))).select(columns)
+            there = self._store.notes().to_table(columns=KEY, filter=among(column, values))
+            coming = notes.filter(pc.is_in(notes[column], pa.array(values, pa.string()))).select(KEY)
             for row in [*there.to_pylist(), *coming.to_pylist()]:
                 rows[row["note_id"]] = max(row["version"], rows.get(row["note_id"], 0))
         now = datetime.now(UTC)
@@ -109,7 +106,7 @@ class StoreWriter:
         return pa.Table.from_pylist(found, schema=REMOVED_SCHEMA)
 
     def _remember(self, removed: pa.Table) -> None:
-        _replace(self._store.removed_path, "note_id", _newer(removed, self._store.removed()), None)
+        replace_rows(self._store.removed_path, "note_id", _newer(removed, self._store.removed()), None)
 
     def _derive(self, notes: pa.Table, gone: Sequence[str]) -> None:
         """Replace chunks and vectors of these notes, and take away those of notes that are gone (or among these)."""
@@ -124,12 +121,12 @@ class StoreWriter:
         old = self._store.chunks().to_table(columns=["chunk_id"], filter=replaced)["chunk_id"].to_pylist()
         for fingerprint in self._encoders:
             self._replace_vectors(fingerprint, chunks, old)
-        _replace(self._store.chunks_path, "chunk_id", chunks, replaced)
+        replace_rows(self._store.chunks_path, "chunk_id", chunks, replaced)
 
     def _mend_vectors(self, fingerprint: str) -> None:
         chunks, key = self._store.chunks(), ["chunk_id", "version"]
         encoded = self._store.vectors(fingerprint).to_table(columns=key)
-        wrong = _differing(chunks.to_table(columns=key), encoded, key, "chunk_id")
+        wrong = differing(chunks.to_table(columns=key), encoded, key, "chunk_id")
         if wrong:
             self._replace_vectors(fingerprint, chunks.to_table(filter=among("chunk_id", wrong)), wrong)
 
@@ -140,21 +137,17 @@ class StoreWriter:
             vectors = np.asarray(self._encoders[fingerprint](chunks["text"].to_pylist()), np.float32)
             column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
             rows = pa.table([chunks["chunk_id"], chunks["version"], column], schema=schema)
-        _replace(self._store.vectors_path(fingerprint), "chunk_id", rows, among("chunk_id", old))
-
-
-def _replace(path: Path, key: str, rows: pa.Table, gone: str | None) -> None:
-    """In one commit: put `rows` in, over those with the same key, and delete the other rows for which `gone` holds."""
-    dataset = lance.dataset(path)
-    if len(rows):
-        merge = dataset.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-        (merge.when_not_matched_by_source_delete(gone) if gone else merge).execute(rows)
-    elif gone and dataset.count_rows(filter=gone):
-        dataset.delete(gone)
+        replace_rows(self._store.vectors_path(fingerprint), "chunk_id", rows, among("chunk_id", old))
 
 
 def _without(table: pa.Table, notes: Sequence[str]) -> pa.Table:
     return table.filter(pc.invert(pc.is_in(table["note_id"], pa.array(notes, pa.string()))))
+
+
+def _outlived(notes: pa.Table, removed: pa.Table) -> list[str]:
+    """The notes that are there in a version that is removed."""
+    both = notes.join(removed.select(KEY), "note_id", join_type="inner", right_suffix="_removed")
+    return both.filter(pc.less_equal(both["version"], both["version_removed"]))["note_id"].to_pylist()
 
 
 def _newer(notes: pa.Table, known: lance.LanceDataset) -> pa.Table:
@@ -162,13 +155,7 @@ def _newer(notes: pa.Table, known: lance.LanceDataset) -> pa.Table:
     if not len(notes):
         return notes
     ids = notes["note_id"].to_pylist()
-    found = known.to_table(columns=["note_id", "version"], filter=among("note_id", ids)).to_pylist()
+    found = known.to_table(columns=KEY, filter=among("note_id", ids)).to_pylist()
     versions = {row["note_id"]: row["version"] for row in found}
     rows = zip(ids, notes["version"].to_pylist(), strict=True)
     return notes.filter(pa.array([version > versions.get(note, -1) for note, version in rows], pa.bool_()))
-
-
-def _differing(one: pa.Table, other: pa.Table, key: list[str], wanted: str) -> list[str]:
-    """Values of the column `wanted` in rows whose key only one of the tables has."""
-    alone = [a.join(b, key, join_type="left anti").select([wanted]) for a, b in ((one, other), (other, one))]
-    return pa.concat_tables(alone)[wanted].unique().to_pylist()

@@ -1,6 +1,6 @@
 """Encode every chunk of the store on Ray Data and write a release: FAISS shards over patient buckets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import pyarrow as pa
@@ -8,7 +8,7 @@ import ray
 from pydantic import BaseModel, Field
 
 from corpus.store import Store
-from encoders.corpus_encoding import encode_corpus
+from encoders.corpus_encoding import BATCH_ROWS, encode_corpus
 from encoders.encoder import Encoder
 from encoders.spec import BUNDLED
 from encoders.workers import WorkerSettings
@@ -16,6 +16,9 @@ from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import Step, run_step
 from serving.release import build_release
+
+PART_CHUNKS = 50_000
+"""Of one commit of vectors: what an interruption can cost."""
 
 
 class IndexSettings(BaseModel):
@@ -38,7 +41,8 @@ def run(settings: BuildIndexSettings) -> None:
     def build(step: Step) -> dict[str, int]:
         store = Store(settings.store.path)
         encoder = Encoder.load(settings.encoder)
-        store.write_vectors(encoder.fingerprint, encoder.spec.dimension, _vectors(store, settings))
+        store.begin_vectors(encoder.fingerprint, encoder.spec.dimension)
+        _encode_missing(store, encoder.fingerprint, settings)
         build_release(store.folder, encoder.fingerprint, settings.encoder, step.folder, settings.index.shards)
         return {"chunks": store.chunks().count_rows(), "shards": settings.index.shards}
 
@@ -51,13 +55,29 @@ def run(settings: BuildIndexSettings) -> None:
     )
 
 
-def _vectors(store: Store, settings: BuildIndexSettings) -> Iterator[pa.RecordBatch]:
+def _encode_missing(store: Store, fingerprint: str, settings: BuildIndexSettings) -> None:
+    """Encode what has no vector yet, a part at a time: an interrupted run goes on with the next part."""
     progress = Progress()
-    total = store.chunks().count_rows()
-    chunks = ray.data.read_lance(str(store.chunks_path), columns=["chunk_id", "version", "text"])
-    for table in encode_corpus(chunks, partial(Encoder.load, settings.encoder), settings.workers):
-        progress("chunks encoded", len(table), total)
-        yield from table.to_batches()
+    parts = list(_parts(store.unencoded(fingerprint)))
+    total = sum(map(len, parts))
+    for part in parts:
+        texts = ray.data.from_arrow([part.slice(at, BATCH_ROWS) for at in range(0, len(part), BATCH_ROWS)])
+        tables = []
+        for table in encode_corpus(texts, partial(Encoder.load, settings.encoder), settings.workers):
+            progress("chunks encoded", len(table), total)
+            tables.append(table)
+        store.add_vectors(fingerprint, pa.concat_tables(tables))
+
+
+def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= PART_CHUNKS:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if sum(map(len, waiting)):
+        yield pa.Table.from_batches(waiting)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from corpus.sql import among
+from corpus.lance_rows import among
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, REMOVED_SCHEMA
 from serving.manifest import ReleaseManifest, load_shard, open_chunks, read_manifest

@@ -34,7 +34,7 @@ def empty_store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
     store.write_notes([])
     store.write_chunks([], CHUNKING)
-    store.write_vectors(FINGERPRINT, 2, [])
+    store.begin_vectors(FINGERPRINT, 2)
     return store
 
 
@@ -142,6 +142,18 @@ def test_a_note_that_a_group_brings_and_removes_is_removed(store):
     assert_holds(store, [])
 
 
+def test_a_note_that_leaves_a_patient_in_the_group_that_removes_him_stays(store):
+    write(store, a_note(patient="q"))
+    write(store, a_note(version=2, patient="p"), remove_patients=["q"])
+    assert_holds(store, [a_note(version=2, patient="p")])
+
+
+def test_what_a_group_removes_in_an_old_version_stays_in_the_new_one(store):
+    write(store, a_note(version=5))
+    write(store, a_note(version=3, patient="q"), remove_patients=["q"])
+    assert_holds(store, [a_note(version=5)])
+
+
 def test_a_note_of_which_cleaning_leaves_nothing_has_no_chunks_and_says_so(store):
     write(store, a_note(text="was here"))
     blank = a_note(version=2, text="[** removed **]")
@@ -197,20 +209,11 @@ def apply(group, notes, removed):
     for note in [*notes.values(), *coming.values()]:
         if note["note_id"] in group.remove_notes or note["patient_id"] in group.remove_patients:
             removed[note["note_id"]] = max(note["version"], removed.get(note["note_id"], -1))
-    gone = {
-        name
-        for name in [*notes, *coming]
-        if any(
-            name in group.remove_notes or note["patient_id"] in group.remove_patients
-            for note in (notes.get(name), coming.get(name))
-            if note
-        )
-    }
-    for name in gone:
-        notes.pop(name, None)
+    for name in list(notes):
+        if notes[name]["version"] <= removed.get(name, -1):
+            del notes[name]
     for name, note in coming.items():
-        known = max(notes[name]["version"] if name in notes else -1, removed.get(name, -1))
-        if name not in gone and note["version"] > known:
+        if note["version"] > max(notes[name]["version"] if name in notes else -1, removed.get(name, -1)):
             notes[name] = note
 
 
@@ -243,10 +246,10 @@ class Dying:
         self.left = at
 
     def __enter__(self):
-        self.replace, writing._replace = writing._replace, self.commit
+        self.replace, writing.replace_rows = writing.replace_rows, self.commit
 
     def __exit__(self, *_):
-        writing._replace = self.replace
+        writing.replace_rows = self.replace
 
     def commit(self, *args):
         if self.left == 0:
