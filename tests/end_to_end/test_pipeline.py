@@ -29,10 +29,9 @@ def skipped(output):
     return list(dict.fromkeys(re.findall(r"^(\w+): already done", output, re.MULTILINE)))
 
 
-@pytest.mark.timeout(900)
-def test_the_road_resumes_after_a_kill_and_reruns_what_a_change_reaches(job, tmp_path):
-    folder = tmp_path / "run"
-    small = (
+def small_road(folder):
+    """Settings of a run that ends within minutes."""
+    return (
         "hospital.patients=12",
         "hospital.benchmark_patients=5",
         "stage1.max_steps=2",
@@ -43,6 +42,12 @@ def test_the_road_resumes_after_a_kill_and_reruns_what_a_change_reaches(job, tmp
         f"http.port={free_port()}",
         f"output.path={os.path.relpath(folder, ROOT)}",  # as a user writes it; workers run in other folders
     )
+
+
+@pytest.mark.timeout(900)
+def test_the_road_resumes_after_a_kill(job, tmp_path):
+    folder = tmp_path / "run"
+    small = small_road(folder)
     killed = job("pipeline", "demo", *small)
     killed.wait_for("train_encoder: started")
     killed.kill()
@@ -73,6 +78,14 @@ def test_the_road_resumes_after_a_kill_and_reruns_what_a_change_reaches(job, tmp
         assert 0 < measured["multi_patient"]["mrr"] <= 1
         assert "unseen" in measured["multi_patient"]["by_match_type"]
 
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_change_reruns_what_it_reaches(job, tmp_path):
+    folder = tmp_path / "run"
+    small = small_road(folder)
+    first = job("pipeline", "demo", *small)
+    assert first.wait() == 0, first.output()
     changed = job("pipeline", "demo", *small, "index.shards=3")
     assert changed.wait() == 0, changed.output()
     assert finished(changed.output()) == ["build_index"]

@@ -186,6 +186,23 @@ def test_a_filter_that_names_another_s_patient_is_as_if_it_were_not_there(guarde
     assert there.json()["hits"] == not_there.json()["hits"] == []
 
 
+def test_a_hit_outside_the_policy_withholds_the_answer(guarded, access, records):
+    service, key = guarded(), key_of(access)
+    for number, shard in enumerate(service.shards):
+        service.ingress.router()._fetch_rows[number]._call = giving_anothers(shard)
+    answer = service.ask(search(), key=key)
+    refused(answer, 500, "internal_error")
+    assert THEIRS not in answer.text
+    assert [record["patients"] for record in records()] == [[]]
+
+
+def giving_anothers(shard):
+    async def fetch(batch):
+        return [[{**each, "patient_id": THEIRS} for each in rows] for rows in shard.fetch(batch)]
+
+    return fetch
+
+
 def test_a_caller_that_asks_too_often_is_told_when_to_come_back(guarded, access, records):
     service = guarded(limits={"requests_per_s": 0.1, "burst": 2})
     key, other = key_of(access), key_of(access)

@@ -138,7 +138,7 @@ REFUSED = {
     "blank query": ({"query": " \n "}, 422, "query"),
     "long query": ({"query": "x" * 4001}, 422, "query"),
     "half a surrogate": ({"query": "\ud800"}, 422, "query"),
-    "no query": ({}, 422, "query"),
+    "no query": ({}, 422, "body"),
     "k = 0": ({"query": "x", "k": 0}, 422, "k"),
     "k = 10,000": ({"query": "x", "k": 10_000}, 422, "k"),
     "k as text": ({"query": "x", "k": CANARY}, 422, "k"),

@@ -43,7 +43,7 @@ quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 @given(filters, scopes, queries, vectors, st.sampled_from(["dense", "lexical", "hybrid"]), st.integers(1, 1000))
 def test_the_ranking_is_brute_force_and_stays_in_scope(world, filters, scope, text, vector, mode, k):
     unit = None if mode == "lexical" else (vector / np.linalg.norm(vector)).astype(np.float32)
-    query = ShardQuery(text, unit, mode, ALL if mode == "hybrid" else k, filters, scope)
+    query = ShardQuery(text, unit, mode, ALL if mode == "hybrid" else k, filters, scope=scope)
     found, expected = world.search(query, k), world.brute_force(query)
     score_of = {chunk_id: score for score, chunk_id in expected}
     assert all(allows(filters, content, scope) for _, content in found)

@@ -187,7 +187,7 @@ UNHURRIED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 HISTORIES = st.lists(st.tuples(GROUPS, st.booleans()), min_size=1, max_size=5)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=UNHURRIED)
+@settings(max_examples=5, deadline=None, suppress_health_check=UNHURRIED)
 @given(history=HISTORIES, scope=SCOPES, narrow=st.sampled_from([0, 20, NARROW_ROWS]))
 def test_any_history(built, tmp_path, unused_encoder, monkeypatch, history, scope, narrow):
     check_any_history(Served(built, tmp_path / "any", unused_encoder[1]), history, scope, narrow, monkeypatch)

@@ -63,7 +63,7 @@ class World:
 
     def search(self, query: ShardQuery, k: int) -> list[tuple[float, dict]]:
         answers = {number: shard.search([query])[0] for number, shard in enumerate(self.shards)}
-        ranking = merge(answers, query.mode, k, DEFAULT_LEXICAL_WEIGHT)
+        ranking = merge(answers, query.mode, DEFAULT_LEXICAL_WEIGHT)[:k]
         return [(each.score, self.shards[each.shard].fetch([[each.row]])[0][0]) for each in ranking]
 
 
