@@ -35,12 +35,14 @@ class IngestDeployment:
         self._write_together = Batcher(self._commit, settings.max_group, settings.group_wait_s)
 
     async def reconfigure(self, user_config: dict[str, list[str]]) -> None:
-        """Write for the applications of these releases, which are of one store."""
-        encoders: dict[str, Encode] = {}
+        """Write into the store of the last of these applications, for each that is of the same store."""
+        manifests: dict[str, ReleaseManifest] = {}
         for application in user_config["applications"]:
-            manifest: ReleaseManifest = await serve.get_app_handle(application).describe.remote()
-            encoders[manifest.encoder_fingerprint] = _encoder_of(application)
-        writer = StoreWriter(Store(Path(manifest.store)), encoders)
+            manifests[application] = await serve.get_app_handle(application).describe.remote()
+        *_, last = manifests.values()
+        same = {name: each for name, each in manifests.items() if each.store_id == last.store_id}
+        encoders = {each.encoder_fingerprint: _encoder_of(name) for name, each in same.items()}
+        writer = StoreWriter(Store(Path(last.store)), encoders)
         async with self._writing:
             await asyncio.to_thread(writer.mend)
             self._writer = writer

@@ -51,12 +51,17 @@ class ShardDeployment:
 
     async def _follow(self) -> None:
         """Every write is searchable soon, whether a search names its version or not."""
+        trouble = None
         while True:
+            before = trouble
             try:
                 await asyncio.to_thread(self._shard.follow)
+                trouble = None
             except Exception as error:
                 # The message could quote an id, so only the kind of error is logged.
-                logger.error("shard cannot follow the store: %s", type(error).__name__)
+                trouble = type(error).__name__
+            if trouble and trouble != before:
+                logger.error("shard cannot follow the store: %s", trouble)
             await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def ready(self) -> bool:
