@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from serving.access.caller import Caller, Scope
-from serving.access.gate import REASON_HEADER, Gate, Visit
+from serving.access.gate import LONGEST_REASON, REASON_HEADER, Gate, Visit
 from serving.audit.recorder import Recorder
 from serving.limits import Limits
 from serving.problems import ProblemError, respond
@@ -29,7 +29,6 @@ class Record:
     """What the audit log will have of a request, filled in as it becomes known."""
 
     caller: str | None = None
-    reason: str = ""
     asked: dict[str, Any] = field(default_factory=dict)
     patients: set[str] = field(default_factory=set)
 
@@ -56,9 +55,7 @@ class Desk:
         caller: Caller = request.state.caller
         if self.gate is None:
             return Visit(caller, request.headers.get(REASON_HEADER, ""), None, {})
-        visit = self.gate.admit(caller, scope, request.headers)
-        record_of(request).reason = visit.reason
-        return visit
+        return self.gate.admit(caller, scope, request.headers)
 
     def note(self, request: Request, queries: Iterable[str] = (), **asked: Any) -> None:
         """Say in the record what the request asks for."""
@@ -98,6 +95,11 @@ class Door:
                 self._desk.limits.leave()
         except ProblemError as error:
             await respond(error)(connection, receive, answer.hold)
+        except Exception as error:
+            logger.error("unexpected %s at the door", type(error).__name__)
+            answer = Held()
+            unexpected = ProblemError(500, "internal_error", "the request failed; it is safe to repeat")
+            await respond(unexpected)(connection, receive, answer.hold)
         if self._desk.recorder and not await self._is_recorded(self._desk.recorder, connection, record, answer.status):
             answer = Held()
             unrecorded = ProblemError(503, "audit_unavailable", "the audit log cannot be written", retry_after_s=5)
@@ -107,17 +109,18 @@ class Door:
 
     async def _is_recorded(self, recorder: Recorder, connection: Connection, record: Record, status: int) -> bool:
         route = connection.get("route")
+        named = {"method": connection["method"], "route": getattr(route, "path", None)}
         fields = {
             "who": record.caller,
-            "why": record.reason,
-            "what": {"method": connection["method"], "route": getattr(route, "path", None), **record.asked},
+            "why": Headers(scope=connection).get(REASON_HEADER, "")[:LONGEST_REASON],
+            "what": {**named, **connection.get("path_params", {}), **record.asked},
             "status": status,
             "patients": sorted(record.patients),
         }
         try:
             await recorder.record(fields)
-        except OSError as error:
-            logger.error("an audit record cannot be written: %s", error.strerror)
+        except Exception as error:
+            logger.error("an audit record cannot be written: %s", type(error).__name__)
             return False
         return True
 

@@ -92,7 +92,7 @@ class Ingress:
 
 def build_app(ingress: Ingress) -> FastAPI:
     """The routes, their models and their problems."""
-    app = FastAPI(title="drehr", description="Search over clinical notes.")
+    app = FastAPI(title="drehr", description="Search over clinical notes.", redirect_slashes=False)
     install(app)
     app.add_middleware(Door, desk=ingress.desk)
     app.state.desk = ingress.desk
@@ -126,7 +126,7 @@ def build_app(ingress: Ingress) -> FastAPI:
         patient_id: Identity, asked: PatientSearchRequest, request: Request, visit: Reader
     ) -> SearchResponse:
         """Search one patient's notes, exactly."""
-        ingress.desk.note(request, [asked.query], patient=patient_id, **_told(asked, asked.filters))
+        ingress.desk.note(request, [asked.query], **_told(asked, asked.filters))
         if not visit.may_see(patient_id):
             raise unknown_patient()
         filters = Filters(**asked.filters.model_dump(), patient_ids=[patient_id])

@@ -72,7 +72,7 @@ class AccessFolder:
             signature = _signature(self._folder)
             if signature != self._signature:
                 self._rules, self._signature = read_rules(self._folder), signature
-        except (ValueError, OSError) as error:
+        except Exception as error:
             # A mistake can lie in a file of patient ids: the log has where, the message may hold what.
             logger.error("%s: cannot be read (%s); nobody is let in", self._folder, type(error).__name__)
             self._rules, self._signature = None, None

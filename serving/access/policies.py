@@ -63,7 +63,8 @@ def read_policies(folder: Path) -> dict[str, Policy]:
         raise ValueError(f"{path}: not YAML") from None
     except ValidationError as error:
         forms = "patients: all | [ids], cohort: name, or attribute: column with values: [...]"
-        raise ValueError(f"{path}: {error.errors()[0]['loc'][0]}: a policy is one of {forms}") from None
+        name = (*error.errors()[0]["loc"], "the file")[0]
+        raise ValueError(f"{path}: {name}: a policy is one of {forms}") from None
 
 
 def read_cohorts(folder: Path) -> dict[str, frozenset[str]]:
@@ -103,5 +104,9 @@ def _allowed(
             if not {"patient_id", column} <= {*patients.column_names}:
                 raise ValueError(f"{where}: {PATIENTS} has no column patient_id or none {column}")
             # Numbers, dates and booleans are compared as they are written.
-            kept = pc.is_in(patients[column].cast(pa.string()), pa.array(values, pa.string()))
+            try:
+                written = patients[column].cast(pa.string())
+            except pa.ArrowNotImplementedError:
+                raise ValueError(f"{where}: the column {column} holds no plain values") from None
+            kept = pc.is_in(written, pa.array(values, pa.string()))
             return frozenset(patients["patient_id"].cast(pa.string()).filter(kept).to_pylist()) - {None}

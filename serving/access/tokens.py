@@ -1,6 +1,6 @@
 """Tokens of an identity provider: JWT (RFC 7519) by OpenID Connect, signed with a key of the issuer's JWKS."""
 
-import asyncio
+import logging
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -18,6 +18,7 @@ SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 FETCH_PAUSE_S = 10.0
 """Between two fetches: tokens with made-up key ids cannot make the service ask its issuer without end."""
 FETCH_TIMEOUT_S = 5.0
+logger = logging.getLogger("ray.serve")
 
 
 class OidcSettings(BaseModel):
@@ -42,7 +43,6 @@ class TokenChecker:
         self._settings = settings
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = self._tried = float("-inf")
-        self._fetching = asyncio.Lock()
 
     async def caller(self, token: str) -> Caller:
         """Who bears the token. Raises ProblemError: 401 for one that is not valid, 503 while no keys can be had."""
@@ -85,11 +85,10 @@ class TokenChecker:
 
     async def _key(self, identity: str) -> jwt.PyJWK:
         is_old = monotonic() - self._fetched > self._settings.jwks_max_age_s
-        if is_old or identity not in self._keys:
-            async with self._fetching:
-                if monotonic() - self._tried > FETCH_PAUSE_S:
-                    self._tried = monotonic()
-                    await self._fetch()
+        if (is_old or identity not in self._keys) and monotonic() - self._tried > FETCH_PAUSE_S:
+            # Whoever asks meanwhile is answered with the keys that are known: nobody waits for somebody else's token.
+            self._tried = monotonic()
+            await self._fetch()
         if not self._keys:
             raise ProblemError(503, "no_issuer_keys", "the identity provider's keys cannot be had", retry_after_s=10)
         if identity not in self._keys:
@@ -104,8 +103,8 @@ class TokenChecker:
                 answer = (await client.get(url)).raise_for_status().json()
             self._keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(answer).keys if key.key_id}
             self._fetched = monotonic()
-        except (httpx.HTTPError, jwt.PyJWTError, ValueError, KeyError):
-            return
+        except Exception as error:
+            logger.warning("the identity provider's keys cannot be had: %s", type(error).__name__)
 
     async def _published_url(self, client: httpx.AsyncClient) -> str:
         where = f"{self._settings.issuer.rstrip('/')}/.well-known/openid-configuration"

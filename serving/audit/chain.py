@@ -1,7 +1,8 @@
 """The form of an audit record, and the chain that binds each to the one before.
 
 A record is one line of JSON with sorted keys. `seq` counts a writer's records from 0, and `mac` is
-HMAC-SHA256(key, mac of the record before + the record without `mac`) (RFC 2104); before the first is the empty text.
+HMAC-SHA256(key, mac of the record before + the record without `mac`) (RFC 2104), with a key derived from the writer's;
+before the first is the empty text.
 Who does not have the key can neither change, drop nor move a record without `serving.audit.verify` seeing it.
 """
 
@@ -51,16 +52,21 @@ def link_after(record: Mapping[str, Any]) -> Link:
 def is_bound(link: Link, record: Mapping[str, Any], key: bytes) -> bool:
     """Whether the record is the one that was written after what `link` stands for."""
     unsigned = {name: value for name, value in record.items() if name != "mac"}
-    return hmac.compare_digest(_mac(key, link.mac, unsigned).encode(), link_after(record).mac.encode())
+    return hmac.compare_digest(_mac(key, link.mac, unsigned).encode(), _bytes(link_after(record).mac))
 
 
-def keyed_hash(key: bytes, text: str) -> str:
-    """Stands for a text that is not to be kept: equal texts look equal, and without the key nobody can try texts."""
-    return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def keyed_hash(key: bytes, purpose: str, text: str) -> str:
+    """HMAC-SHA256 with a key of its own for each purpose: the hash of a query must never be what binds a record."""
+    own = hmac.new(key, purpose.encode(), hashlib.sha256).digest()
+    return hmac.new(own, _bytes(text), hashlib.sha256).hexdigest()
 
 
 def _mac(key: bytes, before: str, record: Mapping[str, Any]) -> str:
-    return keyed_hash(key, before + _canonical(record))
+    return keyed_hash(key, "record", before + _canonical(record))
 
 
 def _canonical(record: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ class Recorder:
 
     def asked(self, text: str) -> str:
         """What the record keeps of a query: its words, or a hash of them."""
-        return keyed_hash(self._key, text) if self._settings.hash_queries else text
+        return keyed_hash(self._key, "query", text) if self._settings.hash_queries else text
 
     async def tend(self) -> None:
         """Bring sealed segments to shared storage again and again, until cancelled; then everything."""
@@ -52,8 +52,8 @@ class Recorder:
                 async with self._writing:
                     try:
                         await asyncio.to_thread(self._writer.tend)
-                    except OSError as error:
-                        logger.error("audit segments cannot be brought to shared storage: %s", error.strerror)
+                    except Exception as error:
+                        logger.error("audit segments cannot be brought to shared storage: %s", type(error).__name__)
         finally:
             self._writer.close()
 

@@ -42,22 +42,22 @@ class Report(NamedTuple):
 
 
 def verify(folder: Path, key: bytes) -> Report:
-    """Check every chain against the key and the heads of the check before; if all is well, keep the heads of this one.
+    """Check every chain against the key and the heads of the check before; keep the heads of chains that are right.
 
     Raises ValueError where the file of heads is not what was written.
     """
     before = _read_heads(folder / HEADS, key)
-    now: dict[str, Link] = {}
+    now = dict(before)
     records, unended, findings = 0, [], []
     for writer in sorted({each.name for each in folder.iterdir() if each.is_dir()} | before.keys()):
         link, ended, wrong = _check(folder / writer, key, before.get(writer, START))
-        now[writer] = link
+        if not wrong:
+            now[writer] = link
         records += link.seq
         unended += [] if ended else [writer]
         findings += [Finding(writer, *each) for each in wrong]
-    if not findings:
-        heads = Heads(links=now, mac=_mac_of(now, key))
-        write_whole(folder / HEADS, heads.model_dump_json(indent=1).encode())
+    heads = Heads(links=now, mac=_mac_of(now, key))
+    write_whole(folder / HEADS, heads.model_dump_json(indent=1).encode())
     return Report(records, unended, findings)
 
 
@@ -81,7 +81,7 @@ def _check(chain: Path, key: bytes, head: Link) -> tuple[Link, bool, list[tuple[
             last, link = record, link_after(record)
             if link.seq == head.seq and link.mac != head.mac:
                 wrong.append(("changed", f"record {record['seq']} is not what it was at the last check"))
-        if last.get("kind") != SEAL:
+        if segment.stat().st_size and last.get("kind") != SEAL:
             wrong.append(("cut off", f"after record {link.seq - 1}, the end of {segment.name}"))
     if link.seq < head.seq:
         wrong.append(("cut off", f"{_span(link.seq, head.seq)}, there at the last check"))
@@ -118,4 +118,4 @@ def _read_heads(path: Path, key: bytes) -> dict[str, Link]:
 
 
 def _mac_of(links: Mapping[str, Link], key: bytes) -> str:
-    return keyed_hash(key, json.dumps(sorted(links.items())))
+    return keyed_hash(key, "heads", json.dumps(sorted(links.items())))

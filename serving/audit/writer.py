@@ -84,8 +84,9 @@ class AuditWriter:
         age, records = monotonic() - self._opened, self._link.seq - self._first
         if records and (age >= self._settings.segment_s or records >= self._settings.segment_records):
             self.append([{"kind": SEAL, "why": FULL}])
-            self._stream.close()
+            full = self._stream
             self._open()
+            full.close()
         for path in sorted(self._folder.glob("*.jsonl")):
             if path != self._path:
                 _bring(path, self._settings.path / self.id)
@@ -98,9 +99,9 @@ class AuditWriter:
         self._lock.close()
 
     def _open(self) -> None:
-        self._first, self._opened = self._link.seq, monotonic()
-        self._path = self._folder / f"{self._first:012}.jsonl"
-        self._stream: IO[bytes] = self._path.open("xb", buffering=0)
+        path = self._folder / f"{self._link.seq:012}.jsonl"
+        self._stream: IO[bytes] = path.open("xb", buffering=0)
+        self._path, self._first, self._opened = path, self._link.seq, monotonic()
 
     def _bring_in_what_was_left(self) -> None:
         for lock in sorted(self._settings.local.glob(f"*/{LOCK}")):
@@ -135,7 +136,10 @@ def _bring_all(folder: Path, shared: Path) -> None:
 
 
 def _bring(segment: Path, to: Path) -> None:
-    """Move a segment to shared storage; there it is whole or not at all."""
+    """Move a segment to shared storage; there it is whole or not at all. What is there already stays as it is."""
+    if not segment.stat().st_size or (to / segment.name).exists():
+        segment.unlink()
+        return
     to.mkdir(parents=True, exist_ok=True)
     aside = to / f".{segment.name}.unfinished"
     shutil.copyfile(segment, aside)

@@ -136,6 +136,7 @@ CASES = {
     "a path out of the patients": case(404, "unknown_path", ("GET", f"/v1/patients/{OURS[0]}/../../secrets", None)),
     "SQL in a note's id": case(404, "unknown_note", ("GET", "/v1/notes/x'%20OR%20'1'='1", None)),
     "an unknown path": case(404, "unknown_path", ("GET", "/v1/zanzibar", None)),
+    "a path that ends in a slash": case(404, "unknown_path", ("GET", f"/v1/patients/{OURS[0]}/notes/", None)),
     "an unknown method": case(405, "method_not_allowed", ("PATCH", "/v1/search", {})),
     "a wrong field": case(422, "invalid_request", search(k=0)),
     "an endless body": case(413, "body_too_large", search(filters={"sources": ["x" * 600_000]})),
@@ -150,6 +151,15 @@ def test_a_refusal_is_a_problem_and_has_a_record(guarded, access, records, name)
     (record,) = records()
     assert (record["status"], record["patients"]) == (status, [])
     assert record["who"] == (None if status == 401 else f"key:{key.split('_')[1]}")
+
+
+def test_the_record_of_a_refusal_says_what_was_asked_for_and_why(guarded, access, records):
+    key = key_of(access, scopes=["read"])
+    request, reason = ("DELETE", "/v1/notes/note-01-0", None), {"X-Reason-For-Use": "error"}
+    refused(guarded().ask(request, key=key, **reason), 403, "missing_scope")
+    (record,) = records()
+    assert record["why"] == "error"
+    assert record["what"] == {"method": "DELETE", "route": "/v1/notes/{note_id}", "note_id": "note-01-0"}
 
 
 def test_a_revoked_key_is_refused(guarded, access, records):

@@ -130,6 +130,11 @@ def test_what_cannot_be_read_is_refused(service, content, kind, status, code):
     assert "zanzibar" not in answer.text
 
 
+def test_too_many_lines_are_refused_before_any_is_read(service):
+    answer = service.send("POST", "/v1/notes", b"zanzibar\n" * 1001, **NDJSON)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "notes")
+
+
 @pytest.mark.parametrize("path", ["/v1/notes/nothing", "/v1/patients/nobody"])
 def test_what_is_not_there_cannot_be_removed(service, path):
     assert service.ask(("DELETE", path, None)).status_code == 404

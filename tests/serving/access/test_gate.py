@@ -128,7 +128,7 @@ def test_without_a_look_at_the_folder_nobody_is_let_in(folder, monkeypatch):
     assert refusal(Gate(AccessSettings(path=folder)), key) == (503, "access_unknown")
 
 
-@pytest.mark.parametrize("mistake", ["all: {patients: some}", "all: {cohort: nobody}", "{", "all: \xff"])
+@pytest.mark.parametrize("mistake", ["all: {patients: some}", "all: {cohort: nobody}", "{", "all: \xff", "- a", "all"])
 def test_a_mistake_in_the_folder_shuts_everybody_out_until_it_is_mended(folder, mistake):
     key = create_key(folder, ["read"], "all", LATER)
     gate = gate_of(folder)

@@ -18,6 +18,7 @@ def folder(tmp_path):
         "patient_id": ["p1", "p2", "p3", None],
         "ward": ["icu", "er", None, "icu"],
         "year": [2020, 2021, 2020, 2020],
+        "address": [{"zip": 1}] * 4,
     }
     pq.write_table(pa.table(table), tmp_path / "patients.parquet")
     return tmp_path
@@ -49,11 +50,19 @@ def test_a_policy_is_a_set_of_patients(folder, policy, patients):
         ("{attribute: ward", "not YAML"),
         ("{cohort: nobody}", r"it: no file cohorts/nobody\.txt"),
         ("{attribute: hospital, values: [a]}", "no column patient_id or none hospital"),
+        ("{attribute: address, values: [a]}", "the column address holds no plain values"),
     ],
 )
 def test_a_mistake_is_named_and_never_a_wider_policy(folder, policy, reason):
     with pytest.raises(ValueError, match=reason):
         patients_of(folder, f"it: {policy}")
+
+
+@pytest.mark.parametrize("text", ["- it", "it"])
+def test_a_file_that_names_no_policies_is_refused(folder, text):
+    (folder / "policies.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"policies\.yaml: the file: a policy is one of"):
+        read_policies(folder)
 
 
 def test_an_attribute_needs_the_patient_table(tmp_path):

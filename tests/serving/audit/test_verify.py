@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.audit.chain import REQUEST
+from serving.audit.chain import REQUEST, START, bind, keyed_hash
 from serving.audit.verify import HEADS, Finding, verify
 from serving.audit.writer import LOCK, AuditSettings, AuditWriter
 
@@ -129,6 +129,46 @@ def test_a_chain_under_another_writers_name_is_found(written):
     folder, writer = written
     (folder / writer).rename(folder / "other")
     assert found(folder) == [("changed", "record 0")]
+
+
+def test_one_broken_chain_does_not_hide_the_end_of_another(tmp_path):
+    one, other = write_chain(tmp_path), write_chain(tmp_path)
+    folder = tmp_path / "shared"
+    rewrite(segments(folder, one)[1], lambda lines: lines[1:])
+    assert found(folder) == [("missing", "record 4")]
+    segments(folder, other)[-1].unlink()
+    assert ("cut off", "records 8 to 9, there at the last check") in found(folder)
+
+
+def test_a_writer_that_died_before_its_first_record_leaves_nothing_to_find(tmp_path):
+    settings = audit_settings(tmp_path)
+    dead = settings.local / "dead"
+    dead.mkdir(parents=True)
+    (dead / LOCK).write_bytes(b"")
+    (dead / "000000000000.jsonl").write_bytes(b"")
+    AuditWriter(settings, KEY).close()
+    assert found(settings.path) == []
+
+
+def test_what_lies_on_a_node_does_not_replace_what_is_sealed(written, tmp_path):
+    folder, writer = written
+    last = segments(folder, writer)[-1]
+    sealed = last.read_bytes()
+    left = tmp_path / "local" / writer
+    left.mkdir()
+    (left / LOCK).write_bytes(b"")
+    (left / last.name).write_bytes(sealed.splitlines(keepends=True)[0])
+    AuditWriter(audit_settings(tmp_path), KEY).close()
+    assert last.read_bytes() == sealed
+    assert found(folder) == []
+
+
+def test_the_hash_of_a_query_never_binds_a_record():
+    link, record = bind(START, {"kind": REQUEST}, KEY)[1], {"kind": REQUEST, "seq": 1}
+    line, _ = bind(link, {"kind": REQUEST}, KEY)
+    asked = link.mac + json.dumps(record, sort_keys=True, separators=(",", ":"))
+    assert keyed_hash(KEY, "record", asked) == json.loads(line)["mac"]
+    assert keyed_hash(KEY, "query", asked) != json.loads(line)["mac"]
 
 
 def test_changed_heads_are_refused(written):
