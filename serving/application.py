@@ -14,6 +14,7 @@ from serving.audit.writer import AuditSettings
 from serving.encoder_deployment import EncoderSettings, bind_encoder
 from serving.ingest_deployment import IngestSettings, bind_ingest
 from serving.ingress import Ingress, IngressOptions
+from serving.kept_replicas import keeping_replicas
 from serving.limits import LimitSettings
 from serving.manifest import read_manifest
 from serving.release import find_encoder
@@ -89,10 +90,10 @@ def ingress_application(settings: ServeSettings, release: str, written: Sequence
         max_ongoing_requests=settings.ingress.max_ongoing_requests,
         user_config={"application": release},
     )(serve.ingress()(Ingress))
-    return deployment.bind(
-        IngressOptions(router=settings.router, limits=settings.limits, access=settings.access, audit=settings.audit),
-        bind_ingest(settings.ingest, written),
+    options = IngressOptions(
+        router=settings.router, limits=settings.limits, access=settings.access, audit=settings.audit
     )
+    return keeping_replicas(deployment, options).bind(options, bind_ingest(settings.ingest, written))
 
 
 def deploy(settings: ServeSettings) -> str:

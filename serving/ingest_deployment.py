@@ -13,6 +13,7 @@ from ray.serve import Application
 from corpus.store import Store
 from corpus.writing import Changes, Encode, StoreWriter
 from serving.batching import Batcher
+from serving.kept_replicas import keeping_replicas
 from serving.manifest import ReleaseManifest
 
 
@@ -77,4 +78,4 @@ def bind_ingest(settings: IngestSettings, applications: Sequence[str]) -> Applic
         max_ongoing_requests=4 * settings.max_group,
         user_config={"applications": list(applications)},
     )(IngestDeployment)
-    return deployment.bind(settings)
+    return keeping_replicas(deployment, settings).bind(settings)

@@ -12,10 +12,11 @@ from serving.shard import Candidates
 
 
 class Ranked(NamedTuple):
-    """A row of a shard with its final and its raw scores, and its ranks from 1 by these; 0 where it has none."""
+    """A row of a shard in a version of its note, its final and raw scores, its ranks from 1 by these (0: none)."""
 
     shard: int
     row: int
+    version: int
     score: float
     lexical: float
     dense: float
@@ -35,6 +36,7 @@ def merge(answers: Mapping[int, Candidates], mode: Mode, lexical_weight: float) 
         return []
     shards = np.concatenate([np.full(len(found.rows), shard) for shard, found in answers.items()])
     rows = np.concatenate([found.rows for found in answers.values()])
+    versions = np.concatenate([found.versions for found in answers.values()])
     lexical = np.concatenate([found.lexical for found in answers.values()])
     dense = np.concatenate([found.dense for found in answers.values()])
     groups = [group for found in answers.values() for group in found.groups or [""] * len(found.rows)]
@@ -49,7 +51,7 @@ def merge(answers: Mapping[int, Candidates], mode: Mode, lexical_weight: float) 
     best = np.lexsort((rows, shards, -score))
     dense_ranks = np.zeros(len(rows), np.int64) if mode == "lexical" else _ranks(dense)
     lexical_ranks = np.where(lexical > 0, _ranks(lexical), 0)
-    columns = (shards, rows, score, lexical, dense, lexical_ranks, dense_ranks)
+    columns = (shards, rows, versions, score, lexical, dense, lexical_ranks, dense_ranks)
     ranked = zip(*(column[best].tolist() for column in columns), (groups[each] for each in best), strict=True)
     return [Ranked(*each) for each in ranked]
 

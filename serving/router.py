@@ -32,6 +32,8 @@ from serving.shared_scope import ScopeSender
 
 RETRY_PAUSE_S = 0.05
 READY_WAIT_S = 5.0
+ATTEMPTS = 3
+"""At a search whose hits change while they are read; after the last, what is gone is left out."""
 DEEPER = 4
 """Times as deep a search goes again when it has found too few notes or patients."""
 logger = logging.getLogger("ray.serve")
@@ -106,10 +108,41 @@ class Router:
             if vector is None:
                 raise _unavailable(["encoder"])
         asked = self._shards_of(search.filters)
-        wanted = options.offset + options.k + 1  # One more tells whether there is a next page.
+        for _ in range(ATTEMPTS):
+            candidates, groups = await self._candidates(search, vector, asked, deadline)
+            if search.patient_id is not None and not any(each.patients_known for each in candidates.values()):
+                raise ProblemError(404, "unknown_patient", "no searchable note of this patient")
+            while True:
+                page = [each[: options.passages] for each in groups[options.offset :][: options.k]]
+                contents = await self._contents([each for ranking in page for each in ranking], deadline.of_next_step())
+                lost = {each.shard for ranking in page for each in ranking} - contents.keys()
+                if not lost:
+                    break
+                # A shard that died after its first answer counts as one that never gave it.
+                candidates = {shard: each for shard, each in candidates.items() if shard not in lost}
+                self._require(asked, candidates, options)
+                groups = self._ranked(candidates, options)
+            found = [
+                [(each, content) for each in ranking if (content := contents[each.shard][each.row])] for ranking in page
+            ]
+            if [*map(len, found)] == [*map(len, page)]:
+                break
+            # What was found was replaced or removed before it could be read: search again, in what holds now.
+        return Found(
+            [passages for passages in found if passages],
+            len(groups) > options.offset + options.k,
+            min((each.version for each in candidates.values()), default=self.manifest.chunks_version),
+            sorted(candidates),
+            [shard for shard in asked if shard not in candidates],
+        )
+
+    async def _candidates(
+        self, search: Search, vector: NDArray[np.float32] | None, asked: Sequence[int], deadline: "Deadline"
+    ) -> tuple[dict[int, Candidates], list[list[Ranked]]]:
+        """What the shards find, and the groups of it: one more than the page has, where there are so many."""
+        options = search.options
+        wanted = options.offset + options.k + 1
         depth = max(2 * wanted, self._settings.min_candidates) if options.mode == "hybrid" else wanted
-        candidates: dict[int, Candidates] = {}
-        groups: list[list[Ranked]] = []
         while True:
             query = ShardQuery(search.query, vector, depth=depth, filters=search.filters, **_asked_of_shards(options))
             question = query, self._share(search.scope)
@@ -118,27 +151,8 @@ class Router:
             self._require(asked, candidates, options)
             groups = self._ranked(candidates, options)
             if len(groups) >= wanted or all(each.is_all for each in candidates.values()):
-                break
+                return candidates, groups
             depth *= DEEPER
-        if search.patient_id is not None and not any(each.patients_known for each in candidates.values()):
-            raise ProblemError(404, "unknown_patient", "no searchable note of this patient")
-        while True:
-            page = [each[: options.passages] for each in groups[options.offset :][: options.k]]
-            contents = await self._contents([each for ranking in page for each in ranking], deadline.of_next_step())
-            lost = {each.shard for ranking in page for each in ranking if (each.shard, each.row) not in contents}
-            if not lost:
-                break
-            # A shard that died after its first answer counts as one that never gave it.
-            candidates = {shard: each for shard, each in candidates.items() if shard not in lost}
-            self._require(asked, candidates, options)
-            groups = self._ranked(candidates, options)
-        return Found(
-            [[(each, contents[each.shard, each.row]) for each in ranking] for ranking in page],
-            len(groups) >= wanted,
-            min((each.version for each in candidates.values()), default=self.manifest.chunks_version),
-            sorted(candidates),
-            [shard for shard in asked if shard not in candidates],
-        )
 
     def _ranked(self, candidates: Mapping[int, Candidates], options: SearchOptions) -> list[list[Ranked]]:
         return group(merge(candidates, options.mode, self._settings.lexical_weight))
@@ -172,15 +186,15 @@ class Router:
             return list(range(len(self.manifest.shards)))
         return sorted({int(self._shard_of_bucket[bucket_of(patient)]) for patient in filters.patient_ids})
 
-    async def _contents(self, ranking: Sequence[Ranked], deadline: float) -> dict[tuple[int, int], dict[str, Any]]:
-        """Contents by (shard, row); those of shards that do not answer, or have them no longer, are left out."""
-        rows = {shard: [each.row for each in ranking if each.shard == shard] for shard, *_ in ranking}
+    async def _contents(
+        self, ranking: Sequence[Ranked], deadline: float
+    ) -> dict[int, dict[int, dict[str, Any] | None]]:
+        """By shard that answers and row, the contents; None for a row that is not there any longer as it was found."""
+        rows = {shard: [(each.row, each.version) for each in ranking if each.shard == shard] for shard, *_ in ranking}
         fetched = await self._ask(self._fetch_rows, rows, deadline)
         return {
-            (shard, row): content
+            shard: {row: content for (row, _), content in zip(rows[shard], found, strict=True)}
             for shard, found in fetched.items()
-            for row, content in zip(rows[shard], found, strict=True)
-            if content is not None
         }
 
     async def _ask(

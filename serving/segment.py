@@ -27,6 +27,7 @@ class Segment:
         self.rows = rows
         self._index = index
         self.vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(-1, index.d)
+        self.versions = rows["version"].to_numpy()
         self.row_ids = rows["row_id"].to_numpy().astype(np.int64)
         self._by_row_id = np.argsort(self.row_ids)
         self._sorted_row_ids = self.row_ids[self._by_row_id]

@@ -53,6 +53,8 @@ class Candidates:
     """
 
     rows: RowIds
+    versions: NDArray[np.int64]
+    """Of the rows' notes: a row that changes keeps its id."""
     lexical: NDArray[np.float32]
     dense: NDArray[np.float32]
     coverage: float
@@ -104,16 +106,16 @@ class Shard:
             for query, selected, found in zip(queries, selections, nearest, strict=True)
         ]
 
-    def fetch(self, batch: Sequence[Sequence[int]]) -> list[list[dict[str, Any] | None]]:
-        """The contents of each list of row ids, in its order; None for what is not here (any longer)."""
-        return [self._fetch(np.array(row_ids, np.int64)) for row_ids in batch]
+    def fetch(self, batch: Sequence[Sequence[tuple[int, int]]]) -> list[list[dict[str, Any] | None]]:
+        """The contents of each list of (row id, version), in its order; None for what is not here (any longer)."""
+        return [self._fetch(rows) for rows in batch]
 
-    def _fetch(self, row_ids: RowIds) -> list[dict[str, Any] | None]:
-        found = _contents(self._follower.state, row_ids)
+    def _fetch(self, rows: Sequence[tuple[int, int]]) -> list[dict[str, Any] | None]:
+        found = _contents_in(self._follower.state, rows)
         if None in found:
             # The search may have begun in the state before, or at a replica that is ahead of this one.
             self.follow()
-            now, before = (_contents(state, row_ids) for state in (self._follower.state, self._before))
+            now, before = (_contents_in(state, rows) for state in (self._follower.state, self._before))
             found = [one or other for one, other in zip(now, before, strict=True)]
         return found
 
@@ -155,11 +157,13 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
         if len(matched) >= query.depth and len(rest):
             matched, scores = match_words(state.chunks, query.text, len(rest), within=rest)
             lexical[np.searchsorted(rows, matched)] = scores
-    dense = np.zeros(len(rows), np.float32)
-    if query.vector is not None:
-        for part in state.parts:
-            at = part.at(rows)
-            dense[at >= 0] = part.segment.vectors[at[at >= 0]] @ query.vector
+    dense, versions = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
+    for part in state.parts:
+        at = part.at(rows)
+        here = at >= 0
+        versions[here] = part.segment.versions[at[here]]
+        if query.vector is not None:
+            dense[here] = part.segment.vectors[at[here]] @ query.vector
     coverage = 0.0
     if query.mode == "hybrid" and lexical.any():
         best = _contents(state, rows[lexical == lexical.max()], ["text"])
@@ -169,7 +173,7 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
         column = f"{query.group_by}_id"
         groups = [content[column] for content in _contents(state, rows, [column]) if content]
     known = _patients_known(state, query)
-    return Candidates(rows, lexical, dense, coverage, groups, is_all, known, state.version)
+    return Candidates(rows, versions, lexical, dense, coverage, groups, is_all, known, state.version)
 
 
 def _match_words(state: ShardState, query: ShardQuery, selected: Selection) -> tuple[RowIds, NDArray[np.float32]]:
@@ -199,6 +203,15 @@ def _contents(state: ShardState, row_ids: RowIds, columns: Sequence[str] = CONTE
         for place, content in zip(here.tolist(), some, strict=True):
             found[place] = content
     return found
+
+
+def _contents_in(state: ShardState, rows: Sequence[tuple[int, int]]) -> list[dict[str, Any] | None]:
+    """Contents of rows in these versions alone."""
+    found = _contents(state, np.array([row_id for row_id, _ in rows], np.int64), [*CONTENTS, "version"])
+    return [
+        content if content and content.pop("version") == version else None
+        for content, (_, version) in zip(found, rows, strict=True)
+    ]
 
 
 def _patients_known(state: ShardState, query: ShardQuery) -> int:

@@ -45,8 +45,8 @@ class ShardDeployment:
         queries = [replace(query, scope=await self._scope(shared)) for query, shared in asked]
         return await asyncio.to_thread(self._shard.search, queries)
 
-    async def fetch(self, batch: Sequence[Sequence[int]]) -> list[list[dict[str, Any] | None]]:
-        """Contents of each list of row ids; None for what is not here any longer."""
+    async def fetch(self, batch: Sequence[Sequence[tuple[int, int]]]) -> list[list[dict[str, Any] | None]]:
+        """Contents of each list of (row id, version); None for what is not here any longer."""
         return await asyncio.to_thread(self._shard.fetch, batch)
 
     async def _follow(self) -> None:

@@ -93,15 +93,16 @@ class Follower:
         if self._store.id != self._manifest.store_id:
             raise ValueError(f"{self._store.folder}: written anew since the release was built; rebuild the release")
         before, chunks = self.state, self._store.chunks()
-        if chunks.version == before.version:
-            return False
         # Read after the head of the chunks: what is removed there is among these, since that is committed first.
         removed_version, removed = self._removed_since(before.removed_version)
+        if (chunks.version, removed_version) == (before.version, before.removed_version):
+            return False
         since = SINCE.format(version=before.version)
         changed = chunks.to_table(columns=["note_id", "version"], filter=since)
         gone = pa.concat_tables([removed, changed]).group_by("note_id").aggregate([("version", "max")]).to_pydict()
         base, delta = (part.without(gone["note_id"], gone["version_max"]) for part in before.parts)
         new = chunks.to_table(columns=CHUNK_SCHEMA.names, with_row_id=True, filter=f"{since} AND {self._buckets}")
+        new = _outliving(new, removed)
         self.state = ShardState(chunks.version, removed_version, chunks, base, self._joined(delta, new))
         return True
 
@@ -133,3 +134,10 @@ class Follower:
         vectors = lance.dataset(self._store.vectors_path(fingerprint))
         found = vectors.to_table(filter=wanted) if wanted else vectors.schema.empty_table()
         return unit_vectors(rows, found.to_batches(), self._manifest.dimension, vectors.uri)
+
+
+def _outliving(rows: pa.Table, removed: pa.Table) -> pa.Table:
+    """The rows without what is removed: its chunks may still be in the store when its removal is."""
+    last = dict(zip(removed["note_id"].to_pylist(), removed["version"].to_pylist(), strict=True))
+    keys = zip(rows["note_id"].to_pylist(), rows["version"].to_pylist(), strict=True)
+    return rows.filter(pa.array([version > last.get(note, -1) for note, version in keys], pa.bool_()))

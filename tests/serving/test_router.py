@@ -8,6 +8,7 @@ import pytest
 from in_process import searching
 from ray.exceptions import ActorDiedError
 from tiny_store import make_notes, write_store
+from world import rows_of
 
 from serving import router as router_module
 from serving.manifest import read_manifest
@@ -84,7 +85,7 @@ def hits(found):
 def patient_of_shard(release, number):
     shard = Shard.load(release, number)
     query = ShardQuery("", VECTOR, "dense", 1, Filters())
-    return shard.fetch([shard.search([query])[0].rows.tolist()])[0][0]["patient_id"]
+    return shard.fetch([rows_of(shard.search([query])[0])])[0][0]["patient_id"]
 
 
 def test_searches_that_come_together_are_one_call_each(cluster, release):

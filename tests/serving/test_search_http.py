@@ -289,6 +289,7 @@ def test_the_next_release_takes_over_without_a_failed_search(service, releases, 
             answer = search(service, mode="lexical", k=1)
             seen.append((answer.status_code, answer.json().get("release", {}).get("id")))
 
+    replicas = writing_replicas()
     thread = threading.Thread(target=keep_searching)
     thread.start()
     settings = serve_settings(releases[1])
@@ -301,6 +302,12 @@ def test_the_next_release_takes_over_without_a_failed_search(service, releases, 
     assert [release for _, release in seen] == sorted((release for _, release in seen), key=[old, new].index)
     assert seen[-1][1] == new
     assert f"release-{old}" not in serve.status().applications
+    assert writing_replicas() == replicas, "never two writers of one store"
+
+
+def writing_replicas():
+    names = [each["name"] for each in ray.util.list_named_actors(all_namespaces=True)]
+    return {name for name in names if "#ingest#" in name}
 
 
 def test_no_log_names_a_patient_or_a_query(service, local_ray):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from world import ALL, DIMENSION, SOURCES, START, TYPES, WORDS, World, allows, build_world, random_notes
+from world import ALL, DIMENSION, SOURCES, START, TYPES, WORDS, World, allows, build_world, random_notes, rows_of
 
 from serving.protocol import Filters
 from serving.scope import Scope
@@ -63,7 +63,7 @@ def test_hybrid_of_limited_depth_scores_every_candidate_fully_and_is_never_short
     word_score = world.word_scores(text)
     for shard in world.shards:
         found = shard.search([query])[0]
-        chunk_ids = [content["chunk_id"] for content in shard.fetch([found.rows.tolist()])[0]]
+        chunk_ids = [content["chunk_id"] for content in shard.fetch([rows_of(found)])[0]]
         expected = [word_score.get(each, 0.0) for each in chunk_ids]
         np.testing.assert_allclose(found.lexical, expected, rtol=1e-5)
 

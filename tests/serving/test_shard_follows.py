@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from world import ALL, DIMENSION, World, build_world, random_notes
+from world import ALL, DIMENSION, World, build_world, random_notes, rows_of
 
+from corpus import writing
 from corpus.chunking import ChunkingSettings
 from corpus.store import Store
 from corpus.writing import Changes, StoreWriter
@@ -18,6 +19,7 @@ from serving.shard import NARROW_ROWS, Shard, ShardQuery
 
 SHARDS = 2
 VECTOR = np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
+EVERYTHING = ShardQuery("", VECTOR, "dense", ALL, Filters())
 
 
 def encode(texts):
@@ -103,12 +105,12 @@ def test_a_note_that_moves_to_another_patient_is_found_there_alone(served):
 
 
 def contents(shard):
-    found = shard.search([ShardQuery("", VECTOR, "dense", ALL, Filters())])[0]
-    return shard.fetch([found.rows.tolist()])[0]
+    found = shard.search([EVERYTHING])[0]
+    return shard.fetch([rows_of(found)])[0]
 
 
 def test_what_is_removed_is_gone_from_search_and_contents(served):
-    rows = [shard.search([ShardQuery("", VECTOR, "dense", ALL, Filters())])[0].rows.tolist() for shard in served.shards]
+    rows = [rows_of(shard.search([EVERYTHING])[0]) for shard in served.shards]
     version = served.write(remove_notes=["n1"], remove_patients=["big"])
     left = served.found(min_version=version)
     assert len(left) == 60 - 10
@@ -122,10 +124,42 @@ def test_what_is_removed_is_gone_from_search_and_contents(served):
 
 def test_contents_of_a_search_that_began_before_are_there_after_a_removal(served):
     (shard,) = [each for each in served.shards if "n1" in {content["note_id"] for content in contents(each)}]
-    rows = shard.search([ShardQuery("", VECTOR, "dense", ALL, Filters())])[0].rows.tolist()
+    rows = rows_of(shard.search([EVERYTHING])[0])
     served.write(remove_notes=["n1"])
     shard.follow()
     assert None not in shard.fetch([rows])[0]
+
+
+def test_contents_are_those_of_the_version_that_was_found(served):
+    served.write(a_note(text="old words"))
+    for shard in served.shards:
+        shard.follow()
+    (shard,) = [each for each in served.shards if "new" in {content["note_id"] for content in contents(each)}]
+    found = rows_of(shard.search([EVERYTHING])[0])
+    served.write(a_note(version=2, text="new words", patient="p2"))
+    shard.follow()
+    served.write(a_note(version=3, text="newest words"))
+    shard.follow()
+    fetched = shard.fetch([found])[0]
+    assert fetched.count(None) == 1
+    assert "new" not in {content["note_id"] for content in fetched if content}
+
+
+def test_a_removal_whose_chunks_are_not_yet_gone_is_final(served, monkeypatch):
+    """A shard that follows between the two commits of a removal never sees the note again."""
+    served.write(a_note("n3", 2, "zzz"))
+    replace = writing.replace_rows
+
+    def followed_before_the_chunks(path, *args):
+        if path == served.store.chunks_path:
+            for shard in served.shards:
+                shard.follow()
+        replace(path, *args)
+
+    monkeypatch.setattr(writing, "replace_rows", followed_before_the_chunks)
+    version = served.write(remove_notes=["n3"])
+    assert "n3_0" not in served.found(min_version=version)
+    assert served.found("zzz") == {}
 
 
 def test_a_known_patient_is_unknown_once_everything_is_removed_or_out_of_scope(served):
@@ -176,7 +210,7 @@ def check_any_history(served, history, scope, narrow, monkeypatch):
         world = World.of(served.store, served.fingerprint, shards)
         for mode, text in (("dense", ""), ("lexical", "w01 w05"), ("hybrid", "w02")):
             vector = None if mode == "lexical" else VECTOR
-            query = ShardQuery(text, vector, mode, ALL, Filters(), scope, min_version=head)
+            query = ShardQuery(text, vector, mode, ALL, Filters(), scope=scope, min_version=head)
             found, expected = world.search(query, ALL), world.brute_force(query)
             assert sorted(content["chunk_id"] for _, content in found) == sorted(chunk for _, chunk in expected)
             if mode == "dense":

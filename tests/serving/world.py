@@ -15,7 +15,7 @@ from serving.merging import merge
 from serving.protocol import Filters
 from serving.release import build_release
 from serving.scope import Scope
-from serving.shard import Shard, ShardQuery
+from serving.shard import Candidates, Shard, ShardQuery
 
 DIMENSION = 8
 WORDS = [f"w{i:02}" for i in range(40)]
@@ -64,7 +64,7 @@ class World:
     def search(self, query: ShardQuery, k: int) -> list[tuple[float, dict]]:
         answers = {number: shard.search([query])[0] for number, shard in enumerate(self.shards)}
         ranking = merge(answers, query.mode, DEFAULT_LEXICAL_WEIGHT)[:k]
-        return [(each.score, self.shards[each.shard].fetch([[each.row]])[0][0]) for each in ranking]
+        return [(each.score, self.shards[each.shard].fetch([[(each.row, each.version)]])[0][0]) for each in ranking]
 
 
 def allows(filters: Filters, chunk: dict, scope: Scope | None = None) -> bool:
@@ -77,6 +77,11 @@ def allows(filters: Filters, chunk: dict, scope: Scope | None = None) -> bool:
         and (filters.time_from is None or (time is not None and time >= filters.time_from))
         and (filters.time_to is None or (time is not None and time < filters.time_to))
     )
+
+
+def rows_of(found: Candidates) -> list[tuple[int, int]]:
+    """What `Shard.fetch` takes for them."""
+    return list(zip(found.rows.tolist(), found.versions.tolist(), strict=True))
 
 
 def random_notes(number: int, rng: np.random.Generator, big: int) -> list[dict]:
