@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import lance
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from corpus.chunking import ChunkingSettings
-from corpus.lance_rows import replace_rows
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA
 
 STORE_ID = "store_id"
@@ -87,19 +86,26 @@ class Store:
         if not self.vectors_path(fingerprint).exists():
             self._write(self.vectors_path(fingerprint), vector_schema(dimension), [])
 
-    def unencoded(self, fingerprint: str) -> Iterator[pa.RecordBatch]:
-        """Chunks (chunk_id, version, text) that have no vector of their version yet."""
-        key = ["chunk_id", "version"]
-        chunks = self.chunks()
+    def unencoded(self, fingerprint: str) -> tuple[int, Iterator[pa.RecordBatch]]:
+        """How many chunks have no vector of their version yet, and these (chunk_id, version, text)."""
+        key, chunks = ["chunk_id", "version"], self.chunks()
         done = self.vectors(fingerprint).to_table(columns=key)
-        missing = chunks.to_table(columns=key).join(done, key, join_type="left anti")["chunk_id"].combine_chunks()
-        for batch in chunks.to_batches(columns=[*key, "text"]) if len(missing) else ():
-            yield batch.filter(pc.is_in(batch["chunk_id"], missing))
+        missing = chunks.to_table(columns=key, with_row_id=True).join(done, key, join_type="left anti")
+        row_ids = np.sort(missing["_rowid"].to_numpy())
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for batch in chunks.to_batches(columns=[*key, "text"], with_row_id=True) if len(row_ids) else ():
+                found = batch["_rowid"].to_numpy()
+                at = np.searchsorted(row_ids, found).clip(max=len(row_ids) - 1)
+                yield batch.filter(pa.array(row_ids[at] == found)).drop_columns(["_rowid"])
+
+        return len(row_ids), batches()
 
     def add_vectors(self, fingerprint: str, rows: pa.Table) -> None:
-        """Put vectors (rows of `vector_schema`) in, over those of the same chunks, in one commit."""
-        path = self.vectors_path(fingerprint)
-        replace_rows(path, "chunk_id", rows.select(lance.dataset(path).schema.names))
+        """Put vectors (rows of `vector_schema`) in, in one commit; those of a later version of a chunk stay."""
+        vectors = self.vectors(fingerprint)
+        merge = vectors.merge_insert("chunk_id").when_matched_update_all("source.version >= target.version")
+        merge.when_not_matched_insert_all().execute(rows.select(vectors.schema.names))
 
     def _open(self, path: Path) -> lance.LanceDataset:
         if not path.exists():

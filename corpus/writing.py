@@ -4,8 +4,11 @@ A group is committed table by table, chunks last: who reads a version of the chu
 leaves between two commits is mended from the notes, which are the truth.
 """
 
+import ctypes
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import lance
@@ -74,6 +77,7 @@ class StoreWriter:
         gone = _outlived(there, removed) if len(removed) else []
         replace_rows(self._store.notes_path, "note_id", notes, among("note_id", gone))
         self._derive(notes, gone)
+        _settle(self._store.folder)
         self._is_whole = True
         return self._store.chunks().version
 
@@ -138,6 +142,16 @@ class StoreWriter:
             column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
             rows = pa.table([chunks["chunk_id"], chunks["version"], column], schema=schema)
         replace_rows(self._store.vectors_path(fingerprint), "chunk_id", rows, among("chunk_id", old))
+
+
+def _settle(folder: Path) -> None:
+    """Lance leaves its files to the operating system; what is acknowledged must outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(descriptor)
 
 
 def _without(table: pa.Table, notes: Sequence[str]) -> pa.Table:

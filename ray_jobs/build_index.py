@@ -58,9 +58,8 @@ def run(settings: BuildIndexSettings) -> None:
 def _encode_missing(store: Store, fingerprint: str, settings: BuildIndexSettings) -> None:
     """Encode what has no vector yet, a part at a time: an interrupted run goes on with the next part."""
     progress = Progress()
-    parts = list(_parts(store.unencoded(fingerprint)))
-    total = sum(map(len, parts))
-    for part in parts:
+    total, batches = store.unencoded(fingerprint)
+    for part in _parts(batches):
         texts = ray.data.from_arrow([part.slice(at, BATCH_ROWS) for at in range(0, len(part), BATCH_ROWS)])
         tables = []
         for table in encode_corpus(texts, partial(Encoder.load, settings.encoder), settings.workers):

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 from pydantic import BaseModel, Field, model_validator
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve import Application
 from ray.serve.schema import LoggingConfig
 
@@ -20,10 +21,12 @@ from serving.manifest import read_manifest
 from serving.release import find_encoder
 from serving.release_deployment import bind_root
 from serving.router import RouterSettings
-from serving.shard_deployment import ShardSettings, bind_shard
+from serving.shard_deployment import ShardSettings, bind_shard, shard_name
 
 INGRESS = "search"
 RELEASE_PREFIX = "release-"
+CATCH_UP_S = 600
+"""The next release may need so long until it has the vectors of what was written since it was built."""
 # Serve's access log prints paths, and a path can hold a patient id.
 LOGGING = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
@@ -117,7 +120,8 @@ def deploy(settings: ServeSettings) -> str:
         serve.run(ingress_application(settings, release, written), name=INGRESS, logging_config=LOGGING)
 
     if old:
-        point(old[0], [*old, name])  # Before anything is searched in the new release, it has what was written since.
+        point(old[0], [*old, name])
+        _wait_until_ready(name, len(read_manifest(settings.release.path).shards))
         point(name, [*old, name])
         sleep(settings.router.deadline_s)  # No search that began in an old release is still running then.
     point(name, [name])
@@ -136,6 +140,20 @@ def shutdown() -> None:
     for name in serve.status().applications:
         if name == INGRESS or name.startswith(RELEASE_PREFIX):
             serve.delete(name)
+
+
+def _wait_until_ready(application: str, shards: int) -> None:
+    """Until every shard has what was written since the release was built. Raises ValueError after CATCH_UP_S."""
+    deadline = monotonic() + CATCH_UP_S
+    waiting = [serve.get_deployment_handle(shard_name(number), application) for number in range(shards)]
+    while waiting:
+        try:
+            waiting[-1].ready.remote().result(timeout_s=CATCH_UP_S)
+            waiting.pop()
+        except (RayError, TimeoutError):
+            if monotonic() > deadline:
+                raise ValueError(f"{application}: its shards do not come to the store's head") from None
+            sleep(1)
 
 
 def _why(application: str) -> str | None:

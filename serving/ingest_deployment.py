@@ -1,6 +1,7 @@
 """The one writer of a served store: what arrives together is one commit, encoded for every release that is up."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from corpus.writing import Changes, Encode, StoreWriter
 from serving.batching import Batcher
 from serving.kept_replicas import keeping_replicas
 from serving.manifest import ReleaseManifest
+
+ENCODED_TOGETHER = 256
+"""Texts in one call of the encoder."""
+ENCODE_S = 120.0
+LONGEST_PAUSE_S = 30.0
+logger = logging.getLogger("ray.serve")
 
 
 class IngestSettings(BaseModel):
@@ -53,18 +60,37 @@ class IngestDeployment:
         return await self._write_together(changes)
 
     async def _commit(self, group: list[Changes]) -> list[int]:
-        async with self._writing:
-            assert self._writer is not None
-            version = await asyncio.to_thread(self._writer.write, Changes.together(group))
+        assert self._writer is not None
+        try:
+            async with self._writing:
+                version = await asyncio.to_thread(self._writer.write, Changes.together(group))
+        except Exception:
+            # A removal that was broken off must not wait for the next write to come to its end.
+            self._mending = asyncio.get_running_loop().create_task(self._mend())
+            raise
         return [version] * len(group)
+
+    async def _mend(self) -> None:
+        pause = 1.0
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                async with self._writing:
+                    assert self._writer is not None
+                    await asyncio.to_thread(self._writer.mend)
+                return
+            except Exception as error:
+                # The message could quote an id, so only the kind of error is logged.
+                logger.error("the store cannot be mended yet: %s", type(error).__name__)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def _encoder_of(application: str) -> Encode:
     handle = serve.get_deployment_handle("encoder", application)
 
     def encode(texts: Sequence[str]) -> NDArray[np.floating]:
-        vectors: NDArray[np.floating] = handle.encode_passages.remote(list(texts)).result()
-        return vectors
+        parts = (list(texts[at : at + ENCODED_TOGETHER]) for at in range(0, len(texts), ENCODED_TOGETHER))
+        return np.concatenate([handle.encode_passages.remote(part).result(timeout_s=ENCODE_S) for part in parts])
 
     return encode
 

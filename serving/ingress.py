@@ -37,7 +37,7 @@ from serving.scope import Scope
 
 WRITE_S = 30.0
 """A write that has not been acknowledged by then is 503; it is safe to repeat."""
-SEARCHING = (400, 413, 415, 422, *ENTERING)
+SEARCHING = (400, 408, 413, 415, 422, *ENTERING)
 
 
 class IngressOptions(BaseModel):

@@ -72,7 +72,7 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         record_of(request).patients.add(found.patient_id)
         return found
 
-    @app.post("/v1/notes", responses=describe(400, 413, 415, 422, *ENTERING), openapi_extra=NOTES_BODY)
+    @app.post("/v1/notes", responses=describe(400, 408, 413, 415, 422, *ENTERING), openapi_extra=NOTES_BODY)
     async def upsert(request: Request, visit: Writer) -> WriteResponse:
         """Write notes. One that is there in the same or a later version is left as it is: safe to repeat."""
         body, kind = await request.body(), request.headers.get("content-type", "")

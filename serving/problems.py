@@ -1,5 +1,6 @@
 """Every error as problem+json. No answer and no log line repeats what the caller sent: it may name a patient."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -18,6 +19,7 @@ MAX_BODY_BYTES = 512 * 1024
 BULK_PATH, MAX_BULK_BYTES = "/v1/notes", 16 * 1024 * 1024
 JSON, NDJSON = b"application/json", b"application/x-ndjson"
 MOST_ERRORS = 100
+BODY_S = 15.0
 logger = logging.getLogger("ray.serve")
 
 
@@ -146,17 +148,29 @@ async def _read_body(scope: Scope, receive: Receive) -> Receive:
         raise too_large
     if headers.get(b"content-type", b"").split(b";")[0].strip().lower() not in types:
         raise ProblemError(415, "not_json", f"send the body as {b' or '.join(types).decode()}")
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > most:
-            raise too_large
-    replay = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await _whole(receive, most, too_large)
+    except TimeoutError:
+        raise ProblemError(408, "slow_body", f"a body is to be sent within {BODY_S:.0f} seconds") from None
+    replay = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def replayed() -> Message:
         return next(replay, None) or await receive()
 
     return replayed
+
+
+async def _whole(receive: Receive, most: int, too_large: ProblemError) -> bytes:
+    """The body. Raises ProblemError when it is too large or the caller has gone: half a body is none."""
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ProblemError(400, "broken_off", "the body broke off")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > most:
+            raise too_large
+    return bytes(body)

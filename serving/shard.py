@@ -1,6 +1,7 @@
 """One shard, without Ray: which rows a query may find, their exact cosines and BM25 scores, and their contents."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -76,11 +77,16 @@ class Shard:
         self._follower = follower
         self._following = Lock()
         self._before = follower.state
+        self._has_followed = False
 
     @classmethod
     def load(cls, release: Path, number: int) -> "Shard":
         """Shard `number` of the release. Raises ValueError when a file or the store's version is missing or wrong."""
-        return cls(Follower(release, number))
+        shard = cls(Follower(release, number))
+        # While a release is made ready the store may lack vectors of its encoder: then the first search follows.
+        with suppress(ValueError):
+            shard.follow()
+        return shard
 
     @property
     def version(self) -> int:
@@ -93,10 +99,11 @@ class Shard:
             before = self._follower.state
             if self._follower.follow():
                 self._before = before
+            self._has_followed = True
 
     def search(self, queries: Sequence[ShardQuery]) -> list[Candidates]:
         """Candidates of each query. Never fewer than `depth` rows where so many are allowed and can match."""
-        if max(query.min_version for query in queries) > self.version:
+        if not self._has_followed or max(query.min_version for query in queries) > self.version:
             self.follow()
         state = self._follower.state
         selections = [Selection(state, query.filters, query.scope) for query in queries]

@@ -65,7 +65,8 @@ class ShardDeployment:
             await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def ready(self) -> bool:
-        """True once the files are checked and loaded: the constructor does that."""
+        """True once the files are checked and loaded, and all that was written since is there."""
+        await asyncio.to_thread(self._shard.follow)
         return True
 
 

@@ -77,7 +77,7 @@ class Follower:
     """Keeps a shard at the head of the store: what the release holds, and exactly what changed since."""
 
     def __init__(self, release: Path, number: int) -> None:
-        """Shard `number` of the release. Raises ValueError when a file or the store's version is missing or wrong."""
+        """Shard `number` of the release, as it was built. Raises ValueError when a file is missing or wrong."""
         self._manifest: ReleaseManifest = read_manifest(release)
         self._store = Store(self._manifest.store)
         buckets = self._manifest.shards[number].buckets
@@ -86,10 +86,12 @@ class Follower:
         base = Part(Segment(*load_shard(release, number)))
         nothing = base.segment.rows.slice(0, 0), faiss.IndexFlatIP(self._manifest.dimension)
         self.state = ShardState(self._manifest.chunks_version, 0, chunks, base, Part(Segment(*nothing)))
-        self.follow()
 
     def follow(self) -> bool:
-        """Go to the store's head; whether there was anything new. Raises ValueError when the store is another one."""
+        """Go to the store's head; whether there was anything new.
+
+        Raises ValueError when the store is another one, or lacks a vector, as it may while a release is made ready.
+        """
         if self._store.id != self._manifest.store_id:
             raise ValueError(f"{self._store.folder}: written anew since the release was built; rebuild the release")
         before, chunks = self.state, self._store.chunks()

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from serving.access.caller import Caller, Scope, refuse
 from serving.access.folder import AccessFolder
-from serving.access.keys import PREFIX, caller_of_key
+from serving.access.keys import KEY_PREFIX, PREFIX, caller_of_key
 from serving.access.policies import Allowed
 from serving.access.tokens import OidcSettings, TokenChecker
 from serving.problems import ProblemError
@@ -72,8 +72,12 @@ class Gate:
 
     def admit(self, caller: Caller, scope: Scope, headers: Mapping[str, str]) -> Visit:
         """Let the caller in. Raises ProblemError (400, 403) without scope, policy or the reason that is asked for."""
-        caller.require(scope)
         rules = self.folder.rules()
+        # A body can take its time: a key may have been revoked since it was looked at.
+        key = rules.keys.get(caller.name.removeprefix(KEY_PREFIX)) if caller.name.startswith(KEY_PREFIX) else None
+        if key and key.revoked:
+            raise refuse("revoked_key", "this API key was revoked")
+        caller.require(scope)
         if caller.policy not in rules.policies:
             raise ProblemError(403, "no_policy", "the policy of this key or token is not among the service's")
         reason = headers.get(REASON_HEADER, "").strip()

@@ -3,10 +3,12 @@
 A secret is 256 random bits, so no one guesses it from its SHA-256 and no slow hash is needed.
 """
 
+import fcntl
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from serving.files import write_whole
 
 KEYS = "keys.json"
 PREFIX = "drehr"
+KEY_PREFIX = "key:"
+"""Of the name of a caller who sent a key."""
 
 
 class ApiKey(BaseModel):
@@ -50,19 +54,20 @@ def read_keys(folder: Path) -> dict[str, ApiKey]:
 
 def create_key(folder: Path, scopes: Iterable[Scope], policy: str, expires: datetime) -> str:
     """Add a key to the folder; what its holder is to send, which is kept nowhere else."""
-    keys, secret = read_keys(folder), secrets.token_urlsafe(32)
-    identity = secrets.token_hex(4)
+    secret, identity = secrets.token_urlsafe(32), secrets.token_hex(8)
     key = ApiKey(id=identity, sha256=_digest(secret), scopes=frozenset(scopes), policy=policy, expires=expires)
-    _write(folder, [*keys.values(), key])
+    with _alone(folder):
+        _write(folder, [*read_keys(folder).values(), key])
     return f"{PREFIX}_{identity}_{secret}"
 
 
 def revoke_key(folder: Path, identity: str) -> None:
     """From now on the key is refused. Raises ValueError when there is none with this id."""
-    keys = read_keys(folder)
-    if identity not in keys:
-        raise ValueError(f"{folder / KEYS}: no key has the id {identity}")
-    _write(folder, [key.model_copy(update={"revoked": key.revoked or key.id == identity}) for key in keys.values()])
+    with _alone(folder):
+        keys = read_keys(folder)
+        if identity not in keys:
+            raise ValueError(f"{folder / KEYS}: no key has the id {identity}")
+        _write(folder, [key.model_copy(update={"revoked": key.revoked or key.id == identity}) for key in keys.values()])
 
 
 def caller_of_key(keys: Mapping[str, ApiKey], sent: str, now: datetime) -> Caller:
@@ -80,13 +85,21 @@ def caller_of_key(keys: Mapping[str, ApiKey], sent: str, now: datetime) -> Calle
         raise refuse("revoked_key", "this API key was revoked")
     if key.expires <= now.astimezone(UTC):
         raise refuse("expired_key", "this API key has expired")
-    return Caller(f"key:{key.id}", key.scopes, key.policy)
+    return Caller(f"{KEY_PREFIX}{key.id}", key.scopes, key.policy)
 
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _write(folder: Path, keys: Sequence[ApiKey]) -> None:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two changes at once would lose one of them, a revocation too."""
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{KEYS}.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(folder: Path, keys: Sequence[ApiKey]) -> None:
     write_whole(folder / KEYS, _FILE.dump_json(list(keys), indent=1))

@@ -1,6 +1,7 @@
 """The ingress over real shards in this process, without Ray."""
 
 import asyncio
+import json
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -64,6 +65,22 @@ class Service:
     def send(self, method, path, content, **headers):
         """The answer to a request with these bytes as its body."""
         return self._loop.run_until_complete(self._send([(method, path, {"content": content})], headers))[0]
+
+    def send_messages(self, path, messages):
+        """Status and code of the answer to a POST of lines of JSON; its body comes in these messages, then stops."""
+
+        async def receive():
+            message = next(messages, None)
+            return message or await asyncio.sleep(60)
+
+        async def send(message):
+            answer.append(message)
+
+        answer = []
+        headers = [(b"content-type", b"application/x-ndjson")]
+        scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+        self._loop.run_until_complete(self._app({**scope, "root_path": "", "http_version": "1.1"}, receive, send))
+        return answer[0]["status"], json.loads(answer[1]["body"])["code"]
 
     async def _send(self, requests, headers):
         transport = httpx.ASGITransport(self._app)

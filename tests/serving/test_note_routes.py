@@ -8,6 +8,7 @@ import pytest
 from in_process import Service, unit_vectors
 from tiny_store import make_notes, write_store
 
+from serving import problems
 from serving.access.keys import create_key
 from serving.manifest import MANIFEST
 from serving.problems import MAX_BULK_BYTES
@@ -128,6 +129,17 @@ def test_what_cannot_be_read_is_refused(service, content, kind, status, code):
     answer = service.send("POST", "/v1/notes", content, **{"Content-Type": kind})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert "zanzibar" not in answer.text
+
+
+def test_half_a_body_is_none(service):
+    half = {"type": "http.request", "body": b'{"note_id": "n"}\n', "more_body": True}
+    messages = iter([half, {"type": "http.disconnect"}])
+    assert service.send_messages("/v1/notes", messages) == (400, "broken_off")
+
+
+def test_a_body_that_does_not_come_is_given_up(service, monkeypatch):
+    monkeypatch.setattr(problems, "BODY_S", 0.05)
+    assert service.send_messages("/v1/notes", iter([])) == (408, "slow_body")
 
 
 def test_too_many_lines_are_refused_before_any_is_read(service):

@@ -119,6 +119,17 @@ def test_a_revoked_key_and_a_changed_policy_hold_within_five_seconds(folder):
     assert max(asyncio.run(scenario())) < 5
 
 
+def test_a_key_that_is_revoked_while_its_body_is_on_the_way_is_refused(folder):
+    key = create_key(folder, ["read"], "all", LATER)
+    gate = gate_of(folder)
+    caller = asyncio.run(gate.identify({"authorization": f"Bearer {key}"}))
+    revoke_key(folder, key.split("_")[1])
+    gate.folder.look()
+    with pytest.raises(ProblemError) as error:
+        gate.admit(caller, "read", {})
+    assert (error.value.status, error.value.code) == (401, "revoked_key")
+
+
 def test_without_a_look_at_the_folder_nobody_is_let_in(folder, monkeypatch):
     key = create_key(folder, ["read"], "all", LATER)
     gate = gate_of(folder)

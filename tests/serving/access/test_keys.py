@@ -1,3 +1,4 @@
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -64,6 +65,19 @@ def test_that_a_key_was_revoked_is_told_to_its_holder_alone(tmp_path):
     sent = create_key(tmp_path, ["read"], "all", LATER)
     revoke_key(tmp_path, sent.split("_")[1])
     assert refusal(tmp_path, sent[:-1]) == (401, "unknown_key")
+
+
+def test_keys_that_are_made_and_revoked_at_once_are_all_kept(tmp_path):
+    first = create_key(tmp_path, ["read"], "all", LATER)
+    making = [threading.Thread(target=create_key, args=(tmp_path, ["read"], "all", LATER)) for _ in range(8)]
+    revoking = threading.Thread(target=revoke_key, args=(tmp_path, first.split("_")[1]))
+    for thread in [*making, revoking]:
+        thread.start()
+    for thread in [*making, revoking]:
+        thread.join()
+    keys = read_keys(tmp_path)
+    assert len(keys) == 9
+    assert [key.id for key in keys.values() if key.revoked] == [first.split("_")[1]]
 
 
 def test_an_unknown_id_cannot_be_revoked(tmp_path):
