@@ -13,7 +13,7 @@ test: $(VLLM)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest
 
 # What takes minutes rather than seconds; docs/benchmarks.md keeps the last result.
 test-long: $(VLLM)

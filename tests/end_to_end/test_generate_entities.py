@@ -173,6 +173,7 @@ def again_asked(before, after):
     return {key for key, calls in after.items() if calls > before.get(key, 0)}
 
 
+@pytest.mark.long
 def test_an_endpoint_that_is_down_stops_the_job_with_one_line(prepare, generate, model):
     prepare([note(bed) for bed in range(30)])
     model.stop()

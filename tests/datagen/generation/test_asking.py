@@ -50,6 +50,7 @@ def test_neither_does_where_an_endpoint_stands():
     assert here == there
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_a_run_without_any_answer_asks_again_the_next_time(tmp_path, monkeypatch):
     task = load_task("questions")
