@@ -54,7 +54,7 @@ class Desk:
         """Let the request in that came through the door. Raises ProblemError as `Gate.admit` does."""
         caller: Caller = request.state.caller
         if self.gate is None:
-            return Visit(caller, request.headers.get(REASON_HEADER, ""), None, {})
+            return Visit(caller, None, {})
         return self.gate.admit(caller, scope, request.headers)
 
     def note(self, request: Request, queries: Iterable[str] = (), **asked: Any) -> None:

@@ -35,7 +35,6 @@ class Visit:
     """A request that was let in."""
 
     caller: Caller
-    reason: str
     allowed: Allowed
     """The patients that the caller's policy lets it see."""
     cohorts: Mapping[str, frozenset[str]]
@@ -85,4 +84,4 @@ class Gate:
             raise ProblemError(400, "no_reason", "say what this is for in the header X-Reason-For-Use")
         if len(reason) > LONGEST_REASON:
             raise ProblemError(400, "long_reason", f"a reason has at most {LONGEST_REASON} characters")
-        return Visit(caller, reason, rules.policies[caller.policy], rules.cohorts, rules.id)
+        return Visit(caller, rules.policies[caller.policy], rules.cohorts, rules.id)

@@ -8,14 +8,24 @@ from types import SimpleNamespace
 
 import httpx
 import numpy as np
+from tiny_store import make_notes, write_store
 
 from corpus.store import Store
 from corpus.writing import StoreWriter
 from serving import router as router_module
 from serving.ingress import Ingress, IngressOptions, build_app
 from serving.manifest import read_manifest
+from serving.release import build_release
 from serving.router import Router
 from serving.shard import Shard
+
+
+def build_tiny_release(path, encoder, notes=None, shards=2):
+    """Write a store of the tiny notes below `path`, and a release of it; the release's folder."""
+    folder, fingerprint = encoder
+    write_store(path / "store", notes or make_notes(), fingerprint, unit_vectors)
+    build_release(path / "store", fingerprint, folder, path / "release", shards=shards)
+    return path / "release"
 
 
 class Handle:

@@ -6,12 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from in_process import Service, unit_vectors
-from tiny_store import make_notes, write_store
+from in_process import Service, build_tiny_release, unit_vectors
 
 from serving.access.keys import create_key, revoke_key
 from serving.audit.verify import verify
-from serving.release import build_release
 
 KEY = b"of the tests, and thirty-two bytes"
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -21,11 +19,7 @@ THEIRS = "patient-09"
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory, unused_encoder):
-    folder, fingerprint = unused_encoder
-    path = tmp_path_factory.mktemp("guarded")
-    write_store(path / "store", make_notes(), fingerprint, unit_vectors)
-    build_release(path / "store", fingerprint, folder, path / "release", shards=2)
-    return path / "release"
+    return build_tiny_release(tmp_path_factory.mktemp("guarded"), unused_encoder)
 
 
 @pytest.fixture

@@ -4,21 +4,15 @@ import base64
 
 import numpy as np
 import pytest
-from in_process import Service, unit_vectors
-from tiny_store import make_notes, write_store
-
-from serving.release import build_release
+from in_process import Service, build_tiny_release, unit_vectors
+from tiny_store import make_notes
 
 TEXTS = ["kidney injury", "asthma"]
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory, unused_encoder):
-    folder, fingerprint = unused_encoder
-    path = tmp_path_factory.mktemp("embedding")
-    write_store(path / "store", make_notes(2), fingerprint, unit_vectors)
-    build_release(path / "store", fingerprint, folder, path / "release", shards=1)
-    return path / "release"
+    return build_tiny_release(tmp_path_factory.mktemp("embedding"), unused_encoder, make_notes(2), shards=1)
 
 
 @pytest.fixture

@@ -3,21 +3,16 @@
 import asyncio
 
 import pytest
-from in_process import Service, unit_vectors
-from tiny_store import CANARY_PATIENT, make_notes, write_store
+from in_process import Service, build_tiny_release, unit_vectors
+from tiny_store import CANARY_PATIENT, make_notes
 
 from corpus.store import Store
 from corpus.writing import Changes, StoreWriter
-from serving.release import build_release
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory, unused_encoder):
-    folder, fingerprint = unused_encoder
-    path = tmp_path_factory.mktemp("answered")
-    write_store(path / "store", make_notes(), fingerprint, unit_vectors)
-    build_release(path / "store", fingerprint, folder, path / "release", shards=2)
-    return path / "release"
+    return build_tiny_release(tmp_path_factory.mktemp("answered"), unused_encoder)
 
 
 @pytest.fixture

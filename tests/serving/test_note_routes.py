@@ -5,14 +5,12 @@ import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from in_process import Service, unit_vectors
-from tiny_store import make_notes, write_store
+from in_process import Service, build_tiny_release, unit_vectors
 
 from serving import problems
 from serving.access.keys import create_key
 from serving.manifest import MANIFEST
 from serving.problems import MAX_BULK_BYTES
-from serving.release import build_release
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -20,11 +18,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, unused_encoder):
-    folder, fingerprint = unused_encoder
-    path = tmp_path_factory.mktemp("written")
-    write_store(path / "store", make_notes(), fingerprint, unit_vectors)
-    build_release(path / "store", fingerprint, folder, path / "release", shards=2)
-    return path
+    return build_tiny_release(tmp_path_factory.mktemp("written"), unused_encoder).parent
 
 
 @pytest.fixture
