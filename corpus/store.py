@@ -86,9 +86,9 @@ class Store:
         if not self.vectors_path(fingerprint).exists():
             self._write(self.vectors_path(fingerprint), vector_schema(dimension), [])
 
-    def unencoded(self, fingerprint: str) -> tuple[int, Iterator[pa.RecordBatch]]:
-        """How many chunks have no vector of their version yet, and these (chunk_id, version, text)."""
-        key, chunks = ["chunk_id", "version"], self.chunks()
+    def unencoded(self, fingerprint: str, chunks: lance.LanceDataset) -> tuple[int, Iterator[pa.RecordBatch]]:
+        """How many of the chunks have no vector of their version yet, and these (chunk_id, version, text)."""
+        key = ["chunk_id", "version"]
         done = self.vectors(fingerprint).to_table(columns=key)
         missing = chunks.to_table(columns=key, with_row_id=True).join(done, key, join_type="left anti")
         row_ids = np.sort(missing["_rowid"].to_numpy())
@@ -102,10 +102,10 @@ class Store:
         return len(row_ids), batches()
 
     def add_vectors(self, fingerprint: str, rows: pa.Table) -> None:
-        """Put vectors (rows of `vector_schema`) in, in one commit; those of a later version of a chunk stay."""
+        """Put vectors (rows of `vector_schema`) in, in one commit, beside those of other versions of their chunks."""
         vectors = self.vectors(fingerprint)
-        merge = vectors.merge_insert("chunk_id").when_matched_update_all("source.version >= target.version")
-        merge.when_not_matched_insert_all().execute(rows.select(vectors.schema.names))
+        merge = vectors.merge_insert(["chunk_id", "version"]).when_not_matched_insert_all()
+        merge.execute(rows.select(vectors.schema.names))
 
     def _open(self, path: Path) -> lance.LanceDataset:
         if not path.exists():

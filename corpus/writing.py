@@ -1,7 +1,8 @@
 """Notes that come, change and go while the store is in service: one writer, a group of changes at a time.
 
-A group is committed table by table, chunks last: who reads a version of the chunks finds their vectors. What a crash
-leaves between two commits is mended from the notes, which are the truth.
+A group is committed table by table: its vectors first, beside those of the versions before, the chunks after the notes,
+and only then what is outdated goes. So whoever reads a version of the chunks finds their vectors. What a crash leaves
+between two commits is mended from the notes, which are the truth.
 """
 
 import ctypes
@@ -23,6 +24,9 @@ from corpus.store import Store
 from corpus.tables import NOTE_SCHEMA, REMOVED_SCHEMA
 
 KEY = ["note_id", "version"]
+VECTOR_KEY = ["chunk_id", "version"]
+MENDED_TOGETHER = 1_000
+DROPPED_TOGETHER = 10_000
 Encode = Callable[[Sequence[str]], NDArray[np.floating]]
 """Texts of passages to their vectors (n, dimension)."""
 
@@ -62,21 +66,26 @@ class StoreWriter:
         """Commit a group; the version of the chunks that holds it.
 
         A note that is there in the same or a later version, or was removed in one, is left out, so a group may be
-        written again. Raises what Lance raises when storage fails; the next call then mends first.
+        written again. Raises what the encoder raises, with nothing written; and what Lance raises when storage
+        fails: the next call then mends first.
         """
         if not self._is_whole:
             self.mend()
-        self._is_whole = False
         newest = {note["note_id"]: dict(note) for note in sorted(changes.notes, key=lambda note: note["version"])}
         notes = pa.Table.from_pylist(list(newest.values()), schema=NOTE_SCHEMA)
         removed = self._removals(changes, notes)
-        self._remember(removed)
+        notes = _newer(notes, removed)
         for known in (self._store.notes(), self._store.removed()):
-            notes = _newer(notes, known)
-        there = self._store.notes().to_table(columns=KEY, filter=among("note_id", removed["note_id"].to_pylist()))
+            notes = _newer(notes, _known(known, notes))
+        chunks = chunk_rows(notes, self._store.chunking)
+        vectors = self._encoded(chunks)
+        self._is_whole = False
+        self._add(vectors)
+        self._remember(removed)
+        there = _known(self._store.notes(), removed)
         gone = _outlived(there, removed) if len(removed) else []
         replace_rows(self._store.notes_path, "note_id", notes, among("note_id", gone))
-        self._derive(notes, gone)
+        self._replace_chunks(notes, chunks, gone)
         _settle(self._store.folder)
         self._is_whole = True
         return self._store.chunks().version
@@ -88,11 +97,22 @@ class StoreWriter:
         replace_rows(self._store.notes_path, "note_id", NOTE_SCHEMA.empty_table(), among("note_id", gone))
         chunked = self._store.chunks().to_table(columns=KEY).group_by(KEY).aggregate([])
         wrong = differing(_without(notes, gone), chunked, KEY, "note_id")
-        if wrong:
-            self._derive(self._store.notes().to_table(filter=among("note_id", wrong)), wrong)
-        for fingerprint in self._encoders:
-            self._mend_vectors(fingerprint)
+        for start in range(0, len(wrong), MENDED_TOGETHER):
+            some = wrong[start : start + MENDED_TOGETHER]
+            rows = self._store.notes().to_table(filter=among("note_id", some))
+            self._replace_chunks(rows, chunk_rows(rows, self._store.chunking), some)
+        self.encode_missing()
+        self._drop_outdated(None)
         self._is_whole = True
+
+    def encode_missing(self) -> None:
+        """Give every chunk its vectors, a part after the other; writes may go on beside it."""
+        for fingerprint, encode in self._encoders.items():
+            _, missing = self._store.unencoded(fingerprint, self._store.chunks())
+            for batch in missing:
+                for start in range(0, len(batch), MENDED_TOGETHER):
+                    some = pa.Table.from_batches([batch.slice(start, MENDED_TOGETHER)])
+                    self._store.add_vectors(fingerprint, self._vectors(fingerprint, encode, some))
 
     def _removals(self, changes: Changes, notes: pa.Table) -> pa.Table:
         """Rows of REMOVED_SCHEMA for all that is to go: of the store's notes and of those that come with the group."""
@@ -110,38 +130,48 @@ class StoreWriter:
         return pa.Table.from_pylist(found, schema=REMOVED_SCHEMA)
 
     def _remember(self, removed: pa.Table) -> None:
-        replace_rows(self._store.removed_path, "note_id", _newer(removed, self._store.removed()), None)
+        newer = _newer(removed, _known(self._store.removed(), removed))
+        replace_rows(self._store.removed_path, "note_id", newer)
 
-    def _derive(self, notes: pa.Table, gone: Sequence[str]) -> None:
-        """Replace chunks and vectors of these notes, and take away those of notes that are gone (or among these)."""
+    def _replace_chunks(self, notes: pa.Table, chunks: pa.Table, gone: Sequence[str]) -> None:
+        """Put `chunks` in the place of all that these notes had, and take away those of notes that are gone."""
         replaced = among("note_id", [*notes["note_id"].to_pylist(), *gone])
         if replaced is None:
             return
-        chunks = chunk_rows(notes, self._store.chunking)
+        # Shards learn from the chunks what came and from the removed what went: a note that has no chunks any more
+        # (cleaning left nothing of it) went as well.
         blank = _without(notes, chunks["note_id"].to_pylist())
         before = pc.subtract(blank["version"], 1)
         now = pa.array([datetime.now(UTC)] * len(blank), REMOVED_SCHEMA.field("removed_at").type)
         self._remember(pa.table([blank["note_id"], before, now], schema=REMOVED_SCHEMA))
         old = self._store.chunks().to_table(columns=["chunk_id"], filter=replaced)["chunk_id"].to_pylist()
-        for fingerprint in self._encoders:
-            self._replace_vectors(fingerprint, chunks, old)
         replace_rows(self._store.chunks_path, "chunk_id", chunks, replaced)
+        if old:
+            self._drop_outdated(among("chunk_id", old))
 
-    def _mend_vectors(self, fingerprint: str) -> None:
-        chunks, key = self._store.chunks(), ["chunk_id", "version"]
-        encoded = self._store.vectors(fingerprint).to_table(columns=key)
-        wrong = differing(chunks.to_table(columns=key), encoded, key, "chunk_id")
-        if wrong:
-            self._replace_vectors(fingerprint, chunks.to_table(filter=among("chunk_id", wrong)), wrong)
+    def _encoded(self, chunks: pa.Table) -> dict[str, pa.Table]:
+        return {each: self._vectors(each, encode, chunks) for each, encode in self._encoders.items() if len(chunks)}
 
-    def _replace_vectors(self, fingerprint: str, chunks: pa.Table, old: Sequence[str]) -> None:
+    def _vectors(self, fingerprint: str, encode: Encode, chunks: pa.Table) -> pa.Table:
+        vectors = np.asarray(encode(chunks["text"].to_pylist()), np.float32)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
         schema = self._store.vectors(fingerprint).schema
-        rows = schema.empty_table()
-        if len(chunks):
-            vectors = np.asarray(self._encoders[fingerprint](chunks["text"].to_pylist()), np.float32)
-            column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-            rows = pa.table([chunks["chunk_id"], chunks["version"], column], schema=schema)
-        replace_rows(self._store.vectors_path(fingerprint), "chunk_id", rows, among("chunk_id", old))
+        return pa.table([chunks["chunk_id"], chunks["version"], column], schema=schema)
+
+    def _add(self, vectors: Mapping[str, pa.Table]) -> None:
+        for fingerprint, rows in vectors.items():
+            lance.write_dataset(rows, self._store.vectors_path(fingerprint), mode="append")
+
+    def _drop_outdated(self, wanted: str | None) -> None:
+        """Delete the vectors, of chunks for which `wanted` holds (None: all), that are of no chunk's version."""
+        current = self._store.chunks().to_table(columns=VECTOR_KEY, filter=wanted)
+        for fingerprint in self._encoders:
+            vectors = self._store.vectors(fingerprint)
+            there = vectors.to_table(columns=VECTOR_KEY, filter=wanted, with_row_id=True)
+            rows = there.join(current, VECTOR_KEY, join_type="left anti")["_rowid"].to_pylist()
+            for start in range(0, len(rows), DROPPED_TOGETHER):
+                some = ",".join(map(str, rows[start : start + DROPPED_TOGETHER]))
+                vectors.delete(f"_rowid IN ({some})")
 
 
 def _settle(folder: Path) -> None:
@@ -164,12 +194,14 @@ def _outlived(notes: pa.Table, removed: pa.Table) -> list[str]:
     return both.filter(pc.less_equal(both["version"], both["version_removed"]))["note_id"].to_pylist()
 
 
-def _newer(notes: pa.Table, known: lance.LanceDataset) -> pa.Table:
+def _known(table: lance.LanceDataset, notes: pa.Table) -> pa.Table:
+    """What the table has of these notes: their ids and versions."""
+    wanted = among("note_id", notes["note_id"].to_pylist())
+    return table.to_table(columns=KEY, filter=wanted) if wanted else NOTE_SCHEMA.empty_table().select(KEY)
+
+
+def _newer(notes: pa.Table, known: pa.Table) -> pa.Table:
     """Those of which `known` has no row, or one of an earlier version."""
-    if not len(notes):
-        return notes
-    ids = notes["note_id"].to_pylist()
-    found = known.to_table(columns=KEY, filter=among("note_id", ids)).to_pylist()
-    versions = {row["note_id"]: row["version"] for row in found}
-    rows = zip(ids, notes["version"].to_pylist(), strict=True)
+    versions = dict(zip(known["note_id"].to_pylist(), known["version"].to_pylist(), strict=True))
+    rows = zip(notes["note_id"].to_pylist(), notes["version"].to_pylist(), strict=True)
     return notes.filter(pa.array([version > versions.get(note, -1) for note, version in rows], pa.bool_()))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+import lance
 import pyarrow as pa
 import ray
 from pydantic import BaseModel, Field
@@ -15,7 +16,7 @@ from encoders.workers import WorkerSettings
 from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import Step, run_step
-from serving.release import build_release
+from serving.release import build_release, searchable_chunks
 
 PART_CHUNKS = 50_000
 """Of one commit of vectors: what an interruption can cost."""
@@ -38,27 +39,30 @@ class BuildIndexSettings(BaseModel):
 def run(settings: BuildIndexSettings) -> None:
     require(store__path=settings.store.path, encoder=encoder_path(settings.encoder))
 
+    store = Store(settings.store.path)
+    # What is written from here on is not lost: whoever serves the release follows the store from this version.
+    chunks = searchable_chunks(store)
+
     def build(step: Step) -> dict[str, int]:
-        store = Store(settings.store.path)
         encoder = Encoder.load(settings.encoder)
         store.begin_vectors(encoder.fingerprint, encoder.spec.dimension)
-        _encode_missing(store, encoder.fingerprint, settings)
-        build_release(store.folder, encoder.fingerprint, settings.encoder, step.folder, settings.index.shards)
-        return {"chunks": store.chunks().count_rows(), "shards": settings.index.shards}
+        _encode_missing(store, chunks, encoder.fingerprint, settings)
+        build_release(store, chunks, encoder.fingerprint, settings.encoder, step.folder, settings.index.shards)
+        return {"chunks": chunks.count_rows(), "shards": settings.index.shards}
 
     run_step(
         "build_index",
         settings.output.path,
-        {"index": settings.index},
+        {"index": settings.index, "chunks": chunks.version},
         {"store": settings.store.path, "encoder": settings.encoder},
         build,
     )
 
 
-def _encode_missing(store: Store, fingerprint: str, settings: BuildIndexSettings) -> None:
+def _encode_missing(store: Store, chunks: lance.LanceDataset, fingerprint: str, settings: BuildIndexSettings) -> None:
     """Encode what has no vector yet, a part at a time: an interrupted run goes on with the next part."""
     progress = Progress()
-    total, batches = store.unencoded(fingerprint)
+    total, batches = store.unencoded(fingerprint, chunks)
     for part in _parts(batches):
         texts = ray.data.from_arrow([part.slice(at, BATCH_ROWS) for at in range(0, len(part), BATCH_ROWS)])
         tables = []

@@ -126,6 +126,8 @@ def ray_session() -> Iterator[None]:
         return
     # Lance warns at every fork; Ray only ever forks to exec.
     warnings.filterwarnings("ignore", message="lance is not fork-safe")
+    # Ray Data starts 32 actors a read, for the footers of large data sets; what jobs read with it is one file each.
+    os.environ.setdefault("RAY_DATA_PARQUET_FOOTER_NUM_ACTORS", "1")
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         # No machine of a local Ray is ever taken away with notice.

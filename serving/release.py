@@ -11,6 +11,7 @@ import faiss
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, N_BUCKETS
@@ -22,36 +23,45 @@ from serving.manifest import MANIFEST, ROWS, VECTORS, ReleaseManifest, ShardMani
 from serving.vectors import unit_vectors
 
 
-def build_release(store: Path, fingerprint: str, encoder: str | Path, output: Path, shards: int) -> None:
-    """Write the release of `<store>/chunks.lance` and `<store>/vectors/<fingerprint>.lance` into `output`.
+def searchable_chunks(store: Store) -> lance.LanceDataset:
+    """The chunks as they are now, their words indexed, the notes by id as well; for `build_release`."""
+    notes = store.notes()
+    if not any("note_id" in index.field_names for index in notes.describe_indices()):
+        notes.create_scalar_index("note_id", "BTREE")
+    index_text(store.chunks())
+    return store.chunks()
+
+
+def build_release(
+    store: Store, chunks: lance.LanceDataset, fingerprint: str, encoder: str | Path, output: Path, shards: int
+) -> None:
+    """Write the release of these chunks of the store and their `vectors/<fingerprint>.lance` into `output`.
 
     `encoder` is "bundled" or a folder; `shards` lists of buckets hold about the same number of rows each. Raises
-    ValueError when the encoder is another one than the vectors', or a chunk has no current, usable vector.
+    ValueError when the encoder is another one than the vectors', or a chunk has no usable vector. Chunks that were
+    replaced since need none: their replacement is followed.
     """
     folder = resolve(str(encoder))
     spec = read_spec(folder)
     _require_fingerprint(fingerprint, fingerprint_of(folder, spec), f"encoder {encoder}")
-    chunks, notes = (lance.dataset(str(store / name)) for name in ("chunks.lance", "notes.lance"))
-    vectors_path = store / "vectors" / f"{fingerprint}.lance"
-    if not vectors_path.exists():
-        raise ValueError(f"{vectors_path}: not there; encode the store with encoder {fingerprint} first")
-    index_text(chunks)
-    if not any("note_id" in index.field_names for index in notes.describe_indices()):
-        notes.create_scalar_index("note_id", "BTREE")
+    if not store.vectors_path(fingerprint).exists():
+        where = store.vectors_path(fingerprint)
+        raise ValueError(f"{where}: not there; encode the store with encoder {fingerprint} first")
     output.mkdir(parents=True, exist_ok=True)
     if str(encoder) != BUNDLED:
         shutil.copytree(folder, output / "encoder")
-    vectors = lance.dataset(str(vectors_path))
+    vectors = store.vectors(fingerprint)
+    replaced = _replaced(store, chunks)
     manifest = ReleaseManifest(
         encoder=BUNDLED if str(encoder) == BUNDLED else "encoder",
         encoder_fingerprint=fingerprint,
         number_format=Encoder.number_format,
         dimension=spec.dimension,
-        store=str(store.resolve()),
-        store_id=Store(store).id,
+        store=str(store.folder.resolve()),
+        store_id=store.id,
         chunks_version=chunks.version,
         shards=[
-            _build_shard(chunks, vectors, buckets, spec.dimension, output / f"shard-{number}")
+            _build_shard(chunks, replaced, vectors, buckets, spec.dimension, output / f"shard-{number}")
             for number, buckets in enumerate(_split_buckets(chunks, shards))
         ],
     )
@@ -82,8 +92,16 @@ def _split_buckets(chunks: lance.LanceDataset, shards: int) -> list[list[int]]:
     return [np.flatnonzero(shard == number).tolist() for number in range(shards)]
 
 
+def _replaced(store: Store, chunks: lance.LanceDataset) -> pa.Array:
+    """Ids of the chunks that the store does not have any longer as they are here."""
+    key = ["chunk_id", "version"]
+    here, now = (table.to_table(columns=key) for table in (chunks, store.chunks()))
+    return here.join(now, key, join_type="left anti")["chunk_id"].combine_chunks()
+
+
 def _build_shard(
     chunks: lance.LanceDataset,
+    replaced: pa.Array,
     vectors: lance.LanceDataset,
     buckets: list[int],
     dimension: int,
@@ -92,6 +110,7 @@ def _build_shard(
     folder.mkdir()
     within = f"bucket BETWEEN {buckets[0]} AND {buckets[-1]}" if buckets else "false"
     rows = chunks.to_table(columns=CHUNK_SCHEMA.names, with_row_id=True, filter=within)
+    rows = rows.filter(pc.invert(pc.is_in(rows["chunk_id"], replaced)))
     order = [("bucket", "ascending"), ("patient_id", "ascending"), ("note_id", "ascending")]
     rows = rows.set_column(rows.schema.get_field_index("text"), "text", rows["text"].cast(pa.large_string()))
     rows = rows.sort_by([*order, ("char_start", "ascending")]).rename_columns({"_rowid": "row_id"})

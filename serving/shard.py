@@ -103,8 +103,12 @@ class Shard:
 
     def search(self, queries: Sequence[ShardQuery]) -> list[Candidates]:
         """Candidates of each query. Never fewer than `depth` rows where so many are allowed and can match."""
-        if not self._has_followed or max(query.min_version for query in queries) > self.version:
+        if not self._has_followed:
             self.follow()
+        elif max(query.min_version for query in queries) > self.version:
+            # Where it cannot, the answer says how far it came.
+            with suppress(ValueError):
+                self.follow()
         state = self._follower.state
         selections = [Selection(state, query.filters, query.scope) for query in queries]
         nearest = _nearest(state, queries, selections)

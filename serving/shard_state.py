@@ -92,9 +92,19 @@ class Follower:
 
         Raises ValueError when the store is another one, or lacks a vector, as it may while a release is made ready.
         """
+        while True:
+            chunks = self._store.chunks()
+            try:
+                return self._follow(chunks)
+            except ValueError:
+                # The vectors of what is replaced in the meantime go away.
+                if self._store.chunks().version == chunks.version:
+                    raise
+
+    def _follow(self, chunks: lance.LanceDataset) -> bool:
         if self._store.id != self._manifest.store_id:
             raise ValueError(f"{self._store.folder}: written anew since the release was built; rebuild the release")
-        before, chunks = self.state, self._store.chunks()
+        before = self.state
         # Read after the head of the chunks: what is removed there is among these, since that is committed first.
         removed_version, removed = self._removed_since(before.removed_version)
         if (chunks.version, removed_version) == (before.version, before.removed_version):

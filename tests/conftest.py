@@ -1,5 +1,6 @@
 """One local Ray for all tests that need it, in a temporary folder of its own and stopped at the end; tiny LLMs."""
 
+import os
 import shutil
 import tempfile
 
@@ -11,6 +12,7 @@ from tiny_llama import write_tiny_llama
 def local_ray():
     import ray
 
+    os.environ["RAY_DATA_PARQUET_FOOTER_NUM_ACTORS"] = "1"  # as jobs have it
     # Unix socket paths are short: pytest's own temporary folder would be too long.
     temporary = tempfile.mkdtemp(prefix="drehr-ray-")
     ray.init(num_cpus=8, include_dashboard=False, _temp_dir=temporary, log_to_driver=False)

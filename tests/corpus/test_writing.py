@@ -173,6 +173,35 @@ def test_ids_are_no_syntax(store, note_id):
     assert_holds(store, [a_note("other")])
 
 
+def test_at_every_moment_the_chunks_have_the_vectors_of_their_versions(store):
+    def look(*args):
+        replace(*args)
+        rows = store.chunks().to_table(columns=["chunk_id", "version"]).to_pylist()
+        vectors = store.vectors(FINGERPRINT).to_table(columns=["chunk_id", "version"]).to_pylist()
+        assert all(row in vectors for row in rows)
+        looked.append(len(rows))
+
+    looked, replace = [], writing.replace_rows
+    writing.replace_rows = look
+    try:
+        write(store, a_note("a"), a_note("b"))
+        write(store, a_note("a", 2, "other"), remove_notes=["b"])
+    finally:
+        writing.replace_rows = replace
+    assert (4 in looked, looked[-1]) == (True, 1)
+
+
+def test_without_vectors_nothing_is_written(store):
+    def failing(texts):
+        raise OSError("no encoder")
+
+    write(store, a_note("a"))
+    writer = StoreWriter(store, {FINGERPRINT: failing})
+    with pytest.raises(OSError, match="no encoder"):
+        writer.write(Changes([a_note("b")], remove_notes=["a"]))
+    assert_holds(store, [a_note("a")])
+
+
 def test_a_store_whose_vectors_lag_behind_is_mended_first(store):
     store.write_notes(batches_of([a_note("a"), a_note("b", 2)], NOTE_SCHEMA))
     stale = {**a_note("b", 1), "chunk_id": "b_0", "char_start": 0, "char_end": 3, "bucket": 0}

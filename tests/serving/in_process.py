@@ -8,14 +8,14 @@ from types import SimpleNamespace
 
 import httpx
 import numpy as np
-from tiny_store import make_notes, write_store
+from tiny_store import make_notes, release_of, write_store
 
 from corpus.store import Store
 from corpus.writing import StoreWriter
 from serving import router as router_module
+from serving.access import folder as access_folder
 from serving.ingress import Ingress, IngressOptions, build_app
 from serving.manifest import read_manifest
-from serving.release import build_release
 from serving.router import Router
 from serving.shard import Shard
 
@@ -24,7 +24,7 @@ def build_tiny_release(path, encoder, notes=None, shards=2):
     """Write a store of the tiny notes below `path`, and a release of it; the release's folder."""
     folder, fingerprint = encoder
     write_store(path / "store", notes or make_notes(), fingerprint, unit_vectors)
-    build_release(path / "store", fingerprint, folder, path / "release", shards=shards)
+    release_of(path / "store", fingerprint, folder, path / "release", shards=shards)
     return path / "release"
 
 
@@ -55,6 +55,8 @@ class Service:
             handles[f"shard-{number}"] = Handle(search=searching(shard), fetch=shard.fetch, ready=lambda: True)
         monkeypatch.setattr(router_module.serve, "get_deployment_handle", lambda name, application: handles[name])
         monkeypatch.setattr(router_module, "ScopeSender", lambda: lambda scope: scope)
+        # Everything runs on one event loop: what watches the folder may wait for seconds on a busy machine.
+        monkeypatch.setattr(access_folder, "MAX_AGE_S", 600)
         self.writer = StoreWriter(Store(manifest.store), {manifest.encoder_fingerprint: encode})
         self.ingress = Ingress(IngressOptions(**options), Handle(write=self.writer.write))
         self.ingress._router = Router("application", manifest, self.ingress._options.router)

@@ -287,6 +287,7 @@ def test_no_search_shows_a_patient_outside_the_policy(release, access, tmp_path_
     answers = service.ask(*(search(**each) for each in fields), ("GET", "/healthz", None), key=key)[:-1]
     service.close()
     for answer in answers:
+        assert answer.status_code == 200, answer.json()
         body = answer.json()
         hits = [*body["hits"], *(hit for group in body["groups"] for hit in group["hits"])]
         assert {hit["patient_id"] for hit in hits} <= {*OURS}

@@ -4,11 +4,11 @@ import shutil
 import lance
 import numpy as np
 import pytest
-from tiny_store import make_notes, write_store
+from tiny_store import make_notes, release_of, write_store
 
 from corpus.tables import N_BUCKETS, bucket_of
 from serving.manifest import load_shard, open_chunks, read_manifest
-from serving.release import build_release, find_encoder
+from serving.release import find_encoder
 
 
 def random_vectors(texts):
@@ -20,7 +20,7 @@ def built(tmp_path_factory, unused_encoder):
     folder, fingerprint = unused_encoder
     path = tmp_path_factory.mktemp("built")
     chunks = write_store(path / "store", make_notes(), fingerprint, random_vectors)
-    build_release(path / "store", fingerprint, folder, path / "release", shards=3)
+    release_of(path / "store", fingerprint, folder, path / "release", shards=3)
     return path, chunks
 
 
@@ -86,7 +86,7 @@ def test_shards_may_be_empty(tmp_path, unused_encoder, patients):
     folder, fingerprint = unused_encoder
     vectors_of = lambda texts: np.ones((len(texts), 8))  # noqa: E731
     write_store(tmp_path / "store", make_notes(patients), fingerprint, vectors_of)
-    build_release(tmp_path / "store", fingerprint, folder, tmp_path / "release", shards=2)
+    release_of(tmp_path / "store", fingerprint, folder, tmp_path / "release", shards=2)
     shards = [load_shard(tmp_path / "release", number) for number in range(2)]
     assert sorted(rows.num_rows for rows, _ in shards) == [0, 6 * patients]
     assert all(shard.buckets for shard in read_manifest(tmp_path / "release").shards)
@@ -105,7 +105,7 @@ def test_a_chunk_without_a_usable_vector_is_an_error(tmp_path, unused_encoder, f
     if fault == "old version":
         vectors.update({"version": "0"}, where=f"chunk_id = '{chunks[0]['chunk_id']}'")
     with pytest.raises(ValueError, match=f"1 chunks have no usable vector.*{chunks[0]['chunk_id']}"):
-        build_release(store, fingerprint, folder, tmp_path / "release", shards=1)
+        release_of(store, fingerprint, folder, tmp_path / "release", shards=1)
     with pytest.raises(ValueError, match="not a finished release"):
         read_manifest(tmp_path / "release")
 
@@ -113,7 +113,7 @@ def test_a_chunk_without_a_usable_vector_is_an_error(tmp_path, unused_encoder, f
 def test_another_encoder_is_refused_with_both_fingerprints(built, copy, unused_encoder, tmp_path):
     folder, fingerprint = unused_encoder
     with pytest.raises(ValueError, match=f"of encoder 0123456789abcdef, the encoder there is {fingerprint}"):
-        build_release(built[0] / "store", "0123456789abcdef", folder, tmp_path / "other", shards=1)
+        release_of(built[0] / "store", "0123456789abcdef", folder, tmp_path / "other", shards=1)
     assert find_encoder(copy) == str(copy / "encoder")
     (copy / "encoder/tokenizer.json").write_text("{ }")
     with pytest.raises(ValueError, match=rf"of encoder {fingerprint}, the encoder there is \w{{16}}"):
@@ -124,7 +124,7 @@ def test_a_store_that_was_not_encoded_is_refused(built, tmp_path):
     shutil.copytree(built[0] / "store", tmp_path / "store", ignore=shutil.ignore_patterns("vectors"))
     manifest = read_manifest(built[0] / "release")
     with pytest.raises(ValueError, match="encode the store"):
-        build_release(
+        release_of(
             tmp_path / "store",
             manifest.encoder_fingerprint,
             built[0] / "release/encoder",

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from in_process import searching
 from ray.exceptions import ActorDiedError
-from tiny_store import make_notes, write_store
+from tiny_store import make_notes, release_of, write_store
 from world import rows_of
 
 from serving import router as router_module
 from serving.manifest import read_manifest
 from serving.protocol import Filters, SearchOptions
-from serving.release import build_release
 from serving.router import Router, RouterSettings, Search
 from serving.shard import Shard, ShardQuery
 
@@ -44,7 +43,7 @@ def release(tmp_path_factory, unused_encoder):
     path = tmp_path_factory.mktemp("routed")
     random = np.random.default_rng(0)
     write_store(path / "store", make_notes(), fingerprint, lambda texts: random.normal(size=(len(texts), 8)))
-    build_release(path / "store", fingerprint, folder, path / "release", shards=2)
+    release_of(path / "store", fingerprint, folder, path / "release", shards=2)
     return path / "release"
 
 

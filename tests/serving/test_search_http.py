@@ -14,7 +14,7 @@ import openai
 import pytest
 import ray
 from ray import serve
-from tiny_store import CANARY_PATIENT, make_notes, write_store
+from tiny_store import CANARY_PATIENT, make_notes, release_of, write_store
 
 from encoders.encoder import Encoder
 from evaluation.benchmark import Judgement, benchmark_of
@@ -22,7 +22,6 @@ from evaluation.retrievers import Bench
 from serving.application import ServeSettings, deploy, shutdown
 from serving.manifest import read_manifest
 from serving.problems import MAX_BODY_BYTES
-from serving.release import build_release
 
 CANARY = "zanzibarcanary"
 
@@ -36,7 +35,7 @@ def releases(tmp_path_factory):
     notes[0]["text"] += f" The {CANARY} sign was positive."
     write_store(path / "store", notes, encoder.fingerprint, encoder.encode_passages)
     for shards in (2, 1):
-        build_release(path / "store", encoder.fingerprint, "bundled", path / f"release-{shards}", shards)
+        release_of(path / "store", encoder.fingerprint, "bundled", path / f"release-{shards}", shards)
     return {shards: path / f"release-{shards}" for shards in (2, 1)}
 
 

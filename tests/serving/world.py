@@ -6,14 +6,13 @@ from pathlib import Path
 
 import lance
 import numpy as np
-from tiny_store import write_store
+from tiny_store import release_of, write_store
 
 from corpus.store import Store
 from serving.fusion import DEFAULT_LEXICAL_WEIGHT, convex, letters_held
 from serving.lexical import match_words
 from serving.merging import merge
 from serving.protocol import Filters
-from serving.release import build_release
 from serving.scope import Scope
 from serving.shard import Candidates, Shard, ShardQuery
 
@@ -106,6 +105,6 @@ def build_world(path: Path, encoder: tuple[Path, str], notes: list[dict], vector
     """Write a store of the notes, and a release of it."""
     folder, fingerprint = encoder
     write_store(path / "store", notes, fingerprint, vectors_of)
-    build_release(path / "store", fingerprint, folder, path / "release", shards=shards)
+    release_of(path / "store", fingerprint, folder, path / "release", shards=shards)
     loaded = [Shard.load(path / "release", number) for number in range(shards)]
     return World.of(Store(path / "store"), fingerprint, loaded)
