@@ -1,8 +1,10 @@
 """The store: Lance tables in one folder. `notes` is the truth; `chunks` and `vectors/<fingerprint>` derive from it."""
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import lance
 import numpy as np
@@ -12,6 +14,7 @@ from corpus.chunking import ChunkingSettings
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA
 
 STORE_ID = "store_id"
+PURGED = "purged.json"
 CHUNKING = "chunking.json"
 
 
@@ -19,6 +22,13 @@ def vector_schema(dimension: int) -> pa.Schema:
     """One row a chunk: its id, the version of its note and its vector, float32 (dimension,)."""
     vector = pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)
     return pa.schema([CHUNK_SCHEMA.field("chunk_id"), CHUNK_SCHEMA.field("version"), vector])
+
+
+class Purged(NamedTuple):
+    """Versions of the chunks and of the removed: what was removed before them is in none of the store's files."""
+
+    chunks_version: int = 0
+    removed_version: int = 0
 
 
 class Store:
@@ -52,6 +62,18 @@ class Store:
         return (self.folder / STORE_ID).read_text()
 
     @property
+    def purged(self) -> "Purged":
+        """How far back the store's files hold nothing that was removed."""
+        path = self.folder / PURGED
+        return Purged(**json.loads(path.read_text())) if path.exists() else Purged()
+
+    def mark_purged(self, purged: "Purged") -> None:
+        """Say that what was removed until then is in no file any more."""
+        aside = self.folder / f"{PURGED}.new"
+        aside.write_text(json.dumps(purged._asdict()))
+        aside.replace(self.folder / PURGED)
+
+    @property
     def chunking(self) -> ChunkingSettings:
         """How the chunks were cut. Raises FileNotFoundError when the store is not there."""
         return ChunkingSettings.model_validate_json((self.folder / CHUNKING).read_text())
@@ -80,6 +102,10 @@ class Store:
         """Replace the chunk table in one commit; `chunking` is how they were cut."""
         (self.folder / CHUNKING).write_text(chunking.model_dump_json())
         self._write(self.chunks_path, CHUNK_SCHEMA, batches)
+
+    def index_notes(self) -> None:
+        """Make the index by which a note is found, anew where there is one."""
+        self.notes().create_scalar_index("note_id", "BTREE")
 
     def begin_vectors(self, fingerprint: str, dimension: int) -> None:
         """Make the table of one encoder's vectors, unless it is there."""

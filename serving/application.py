@@ -27,6 +27,7 @@ INGRESS = "search"
 RELEASE_PREFIX = "release-"
 CATCH_UP_S = 600
 """The next release may need so long until it has the vectors of what was written since it was built."""
+CURRENT_S = 30
 # Serve's access log prints paths, and a path can hold a patient id.
 LOGGING = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
@@ -119,10 +120,11 @@ def deploy(settings: ServeSettings) -> str:
     def point(release: str, written: Sequence[str]) -> None:
         serve.run(ingress_application(settings, release, written), name=INGRESS, logging_config=LOGGING)
 
-    if old:
-        point(old[0], [*old, name])
+    current = _current()
+    if current in old:  # The others were left by a deploy that was broken off.
+        point(current, [current, name])
         _wait_until_ready(name, len(read_manifest(settings.release.path).shards))
-        point(name, [*old, name])
+        point(name, [current, name])
         sleep(settings.router.deadline_s)  # No search that began in an old release is still running then.
     point(name, [name])
     for each in old:
@@ -133,6 +135,19 @@ def deploy(settings: ServeSettings) -> str:
 def is_running() -> bool:
     """Whether the Ray this process is connected to serves searches already."""
     return INGRESS in serve.status().applications
+
+
+def _current() -> str | None:
+    """The application that searches go to, where there is one that answers."""
+    if not is_running():
+        return None
+    try:
+        current: str | None = (
+            serve.get_deployment_handle("ingress", INGRESS).current.remote().result(timeout_s=CURRENT_S)
+        )
+        return current
+    except (RayError, TimeoutError):
+        return None
 
 
 def shutdown() -> None:

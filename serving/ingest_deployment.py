@@ -6,20 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from ray import serve
 from ray.serve import Application
 
-from corpus.store import Store
+from corpus.store import Purged, Store
+from corpus.store_lock import lock_store
 from corpus.writing import Changes, Encode, StoreWriter
 from serving.batching import Batcher
 from serving.kept_replicas import keeping_replicas
 from serving.manifest import ReleaseManifest
+from serving.purging import purge_store
 
 ENCODED_TOGETHER = 256
 """Texts in one call of the encoder."""
 ENCODE_S = 120.0
+LOCK_S = 60.0
+"""For a replica before this one to let go of the store."""
 LONGEST_PAUSE_S = 30.0
 logger = logging.getLogger("ray.serve")
 
@@ -39,6 +44,8 @@ class IngestDeployment:
 
     def __init__(self, settings: IngestSettings) -> None:
         self._writer: StoreWriter | None = None
+        self._lock: FileLock | None = None
+        self._locked: Path | None = None
         self._writing = asyncio.Lock()
         self._write_together = Batcher(self._commit, settings.max_group, settings.group_wait_s)
 
@@ -50,10 +57,27 @@ class IngestDeployment:
         *_, last = manifests.values()
         same = {name: each for name, each in manifests.items() if each.store_id == last.store_id}
         encoders = {each.encoder_fingerprint: _encoder_of(name) for name, each in same.items()}
-        writer = StoreWriter(Store(Path(last.store)), encoders)
+        store = Store(Path(last.store))
+        writer = StoreWriter(store, encoders)
+        if self._locked == store.folder:
+            # What a new encoder has not seen is encoded first, while writes go on.
+            await asyncio.to_thread(writer.encode_missing)
         async with self._writing:
+            await asyncio.to_thread(self._hold, store)
             await asyncio.to_thread(writer.mend)
             self._writer = writer
+
+    def _hold(self, store: Store) -> None:
+        if self._locked != store.folder:
+            if self._lock:
+                self._lock.release()
+            self._lock, self._locked = lock_store(store, LOCK_S), store.folder
+
+    async def purge(self, until: Purged, readers_s: float) -> None:
+        """Take out of the store's files what was removed `until` then. Writes wait meanwhile."""
+        assert self._locked is not None
+        async with self._writing:
+            await asyncio.to_thread(purge_store, Store(self._locked), until, readers_s)
 
     async def write(self, changes: Changes) -> int:
         """Commit the changes with others that arrive; the version of the chunks that holds them."""

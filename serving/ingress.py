@@ -69,6 +69,10 @@ class Ingress:
         if not self._tending:
             self._tending = [asyncio.create_task(job) for job in self.desk.jobs()]
 
+    async def current(self) -> str | None:
+        """The application that it points at."""
+        return self._router.application if self._router else None
+
     def router(self) -> Router:
         """That of the current release. Raises ProblemError before there is one."""
         if self._router is None:

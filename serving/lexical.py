@@ -22,9 +22,12 @@ STOP_WORDS = frozenset(
 _WORD = re.compile(r"[^\W_]+")
 
 
-def index_text(chunks: lance.LanceDataset) -> None:
-    """Create the full text index on `text`, or bring the one there is up to date. Commits a store version."""
-    if any("text" in index.field_names for index in chunks.describe_indices()):
+def index_text(chunks: lance.LanceDataset, anew: bool = False) -> None:
+    """Create the full text index on `text`, or bring the one there is up to date. Commits a version if it changes.
+
+    An index that is brought up to date keeps the words of rows that are gone; one that is made `anew` does not.
+    """
+    if not anew and any("text" in index.field_names for index in chunks.describe_indices()):
         chunks.optimize.optimize_indices()
     else:
         chunks.create_scalar_index("text", "INVERTED", stem=False, custom_stop_words=sorted(STOP_WORDS))

@@ -1,23 +1,21 @@
 """A release on disk, read and checked: what a search needs of one encoder and one store version, cut into shards.
 
-It never changes once written.
+It never changes once written, but that a purge replaces it by one without what was removed (`serving.purging`).
 
     release.json            written last: a folder without it is not a release
     encoder/                a copy of the encoder, unless it is the bundled one
     shard-<i>/rows.arrow    chunks ordered by (bucket, patient), with their Lance row ids; memory-mapped
     shard-<i>/vectors.faiss exact inner products of normalised vectors, in the order of the rows
 
-Words are searched in the store's full text index at the recorded version, so the store must outlive the release.
+Words are searched in the store's full text index, so the store must outlive the release.
 """
 
 import hashlib
 from pathlib import Path
 from typing import Literal
 
-import faiss
 import lance
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,7 +23,6 @@ from corpus.store import Store
 from corpus.tables import N_BUCKETS
 
 MANIFEST = "release.json"
-ROWS, VECTORS = "rows.arrow", "vectors.faiss"
 
 
 class ShardManifest(BaseModel):
@@ -53,6 +50,8 @@ class ReleaseManifest(BaseModel):
     store: str
     store_id: str
     chunks_version: int
+    purged_version: int = 0
+    """Of the chunks: what the store had removed or replaced before has been taken out of the release."""
     shards: list[ShardManifest]
 
     @property
@@ -80,47 +79,21 @@ def read_manifest(release: Path) -> ReleaseManifest:
         raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def load_shard(release: Path, number: int) -> tuple[pa.Table, faiss.Index]:
-    """Rows (memory-mapped) and vector index of one shard, after checking both against the manifest.
-
-    Raises ValueError naming the file that is missing, changed or of another length.
-    """
-    manifest = read_manifest(release).shards[number]
-    folder = release / f"shard-{number}"
-    for name, checksum in manifest.checksums.items():
-        path = folder / name
-        if not path.is_file():
-            raise ValueError(f"{path}: missing; rebuild the release")
-        if sha256(path) != checksum:
-            raise ValueError(f"{path}: its SHA-256 is not the manifest's; rebuild the release")
-    rows = pa.ipc.open_file(pa.memory_map(str(folder / ROWS))).read_all()
-    index = faiss.read_index(str(folder / VECTORS))
-    if not rows.num_rows == index.ntotal == manifest.rows:
-        counts = f"{rows.num_rows} rows and {index.ntotal} vectors, the manifest says {manifest.rows}"
-        raise ValueError(f"{folder}: {counts}; rebuild the release")
-    return rows, index
-
-
 def open_chunks(manifest: ReleaseManifest) -> lance.LanceDataset:
-    """The store's chunks at the release's version. Raises ValueError when they are gone."""
-    return _open(manifest, "chunks.lance", manifest.chunks_version)
+    """The chunks of the release's store as they are now.
 
-
-def _open(manifest: ReleaseManifest, table: str, version: int) -> lance.LanceDataset:
-    store = Store(manifest.store)
+    Raises ValueError when they are not there, are others than the release's, or were purged since it was built.
+    """
+    store, rebuild = Store(manifest.store), "rebuild the release"
     try:
-        current = store.id
+        current, chunks = store.id, store.chunks()
     except FileNotFoundError:
-        raise ValueError(f"{store.folder}: the store of the release is not there; rebuild the release") from None
+        raise ValueError(f"{store.folder}: the store of the release is not there; {rebuild}") from None
     if current != manifest.store_id:
-        raise ValueError(f"{store.folder}: written anew since the release was built; rebuild the release")
-    try:
-        return lance.dataset(str(store.folder / table), version=version)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{store.folder / table}: no version {version}; rebuild the release") from error
-
-
-def sha256(path: Path) -> str:
-    """The file's SHA-256 as hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        raise ValueError(f"{store.folder}: written anew since the release was built; {rebuild}")
+    if chunks.version < manifest.chunks_version:
+        there = f"version {chunks.version}, the release is of {manifest.chunks_version}"
+        raise ValueError(f"{store.chunks_path}: of {there}; {rebuild}")
+    if max(manifest.chunks_version, manifest.purged_version) < store.purged.chunks_version:
+        raise ValueError(f"{store.folder}: purged since the release was built, which may hold what is gone; {rebuild}")
+    return chunks

@@ -7,7 +7,6 @@ replica has no use for.
 import shutil
 from pathlib import Path
 
-import faiss
 import lance
 import numpy as np
 import pyarrow as pa
@@ -19,15 +18,15 @@ from encoders.encoder import Encoder
 from encoders.spec import BUNDLED, read_spec, resolve
 from encoders.spec import fingerprint as fingerprint_of
 from serving.lexical import index_text
-from serving.manifest import MANIFEST, ROWS, VECTORS, ReleaseManifest, ShardManifest, read_manifest, sha256
+from serving.manifest import MANIFEST, ReleaseManifest, ShardManifest, read_manifest
+from serving.shard_files import write_shard
 from serving.vectors import unit_vectors
 
 
 def searchable_chunks(store: Store) -> lance.LanceDataset:
     """The chunks as they are now, their words indexed, the notes by id as well; for `build_release`."""
-    notes = store.notes()
-    if not any("note_id" in index.field_names for index in notes.describe_indices()):
-        notes.create_scalar_index("note_id", "BTREE")
+    if not any("note_id" in index.field_names for index in store.notes().describe_indices()):
+        store.index_notes()
     index_text(store.chunks())
     return store.chunks()
 
@@ -107,19 +106,11 @@ def _build_shard(
     dimension: int,
     folder: Path,
 ) -> ShardManifest:
-    folder.mkdir()
     within = f"bucket BETWEEN {buckets[0]} AND {buckets[-1]}" if buckets else "false"
     rows = chunks.to_table(columns=CHUNK_SCHEMA.names, with_row_id=True, filter=within)
     rows = rows.filter(pc.invert(pc.is_in(rows["chunk_id"], replaced)))
     order = [("bucket", "ascending"), ("patient_id", "ascending"), ("note_id", "ascending")]
     rows = rows.set_column(rows.schema.get_field_index("text"), "text", rows["text"].cast(pa.large_string()))
     rows = rows.sort_by([*order, ("char_start", "ascending")]).rename_columns({"_rowid": "row_id"})
-    with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    index = faiss.IndexFlatIP(dimension)
-    columns = ["chunk_id", "version", "vector"]
-    batches = vectors.to_batches(columns=columns, batch_size=65_536)
-    index.add(unit_vectors(rows, batches, dimension, vectors.uri))
-    faiss.write_index(index, str(folder / VECTORS))
-    checksums = {name: sha256(folder / name) for name in (ROWS, VECTORS)}
-    return ShardManifest(buckets=buckets, rows=rows.num_rows, checksums=checksums)
+    batches = vectors.to_batches(columns=["chunk_id", "version", "vector"], batch_size=65_536)
+    return write_shard(folder, buckets, rows, unit_vectors(rows, batches, dimension, vectors.uri))

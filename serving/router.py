@@ -86,6 +86,7 @@ class Router:
     """Searches one release through the handles of its application."""
 
     def __init__(self, application: str, manifest: ReleaseManifest, settings: RouterSettings) -> None:
+        self.application = application
         self.manifest = manifest
         self._settings = settings
         self._shard_of_bucket = manifest.shard_of_bucket()

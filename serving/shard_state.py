@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from corpus.lance_rows import among
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, REMOVED_SCHEMA
-from serving.manifest import ReleaseManifest, load_shard, open_chunks, read_manifest
+from serving.manifest import ReleaseManifest, open_chunks, read_manifest
 from serving.segment import Rows, Segment
+from serving.shard_files import load_shard
 from serving.vectors import unit_vectors
 
 SINCE = "_row_last_updated_at_version > {version}"

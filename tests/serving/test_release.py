@@ -7,8 +7,9 @@ import pytest
 from tiny_store import make_notes, release_of, write_store
 
 from corpus.tables import N_BUCKETS, bucket_of
-from serving.manifest import load_shard, open_chunks, read_manifest
+from serving.manifest import open_chunks, read_manifest
 from serving.release import find_encoder
+from serving.shard_files import load_shard
 
 
 def random_vectors(texts):
@@ -65,7 +66,7 @@ def test_row_ids_lead_to_the_chunks_in_the_store(built):
 
 def test_a_store_version_that_is_gone_is_named(built):
     manifest = read_manifest(built[0] / "release").model_copy(update={"chunks_version": 99})
-    with pytest.raises(ValueError, match="no version 99"):
+    with pytest.raises(ValueError, match="of version 2, the release is of 99"):
         open_chunks(manifest)
 
 

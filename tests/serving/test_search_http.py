@@ -16,9 +16,12 @@ import ray
 from ray import serve
 from tiny_store import CANARY_PATIENT, make_notes, release_of, write_store
 
+from corpus.store import Store
+from corpus.store_lock import lock_store
 from encoders.encoder import Encoder
 from evaluation.benchmark import Judgement, benchmark_of
 from evaluation.retrievers import Bench
+from ray_jobs import purge
 from serving.application import ServeSettings, deploy, shutdown
 from serving.manifest import read_manifest
 from serving.problems import MAX_BODY_BYTES
@@ -302,6 +305,22 @@ def test_the_next_release_takes_over_without_a_failed_search(service, releases, 
     assert seen[-1][1] == new
     assert f"release-{old}" not in serve.status().applications
     assert writing_replicas() == replicas, "never two writers of one store"
+
+
+def test_a_purge_goes_through_the_one_that_writes(service, releases, monkeypatch, capsys):
+    monkeypatch.setattr(purge, "READERS_S", 2)
+    service.post("/v1/notes", json={"notes": [{"note_id": "leaving", "patient_id": "leaver", "text": "An okapi."}]})
+    wait_until(lambda: search(service, "okapi", mode="lexical").json()["hits"], 2)
+    service.delete("/v1/patients/leaver")
+    store = Path(read_manifest(releases[1]).store)
+    folders = [{"path": folder} for folder in releases.values()]
+    with pytest.raises(ValueError, match="another process writes"):
+        lock_store(Store(store), 0)
+    purge.run(purge.PurgeSettings(store={"path": store}, releases=folders, days=0))
+    assert "serve the purged release again" in capsys.readouterr().out
+    assert not [file for file in store.rglob("*") if file.is_file() and b"leaver" in file.read_bytes()]
+    assert search(service, "follow up", k=1000).json()["partial"] is False
+    assert service.post("/v1/notes", json={"notes": [{"note_id": "later", "patient_id": "p", "text": "ok"}]})
 
 
 def writing_replicas():

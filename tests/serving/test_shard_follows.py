@@ -10,8 +10,9 @@ from world import ALL, DIMENSION, World, build_world, random_notes, rows_of
 
 from corpus import writing
 from corpus.chunking import ChunkingSettings
-from corpus.store import Store
+from corpus.store import Purged, Store
 from corpus.writing import Changes, StoreWriter
+from serving import purging
 from serving import shard as shard_module
 from serving.protocol import Filters
 from serving.scope import Scope
@@ -54,6 +55,17 @@ class Served:
 
     def load(self):
         return [Shard.load(self.release, number) for number in range(SHARDS)]
+
+    def follow(self):
+        for shard in self.shards:
+            shard.follow()
+
+    def purge(self):
+        """How many rows it takes out of the release."""
+        chunks = self.store.chunks()
+        dropped = purging.purge_release(self.release, chunks)
+        purging.purge_store(self.store, Purged(chunks.version, self.store.removed().version), readers_s=0)
+        return dropped
 
     def write(self, *notes, **removed):
         return self.writer.write(Changes(notes, **removed))
@@ -200,11 +212,13 @@ SCOPES = st.none() | st.frozensets(st.sampled_from(["big", "p1", "p2"])).map(
 
 def check_any_history(served, history, scope, narrow, monkeypatch):
     monkeypatch.setattr(shard_module, "NARROW_ROWS", narrow)
-    for group, is_followed in history:
+    monkeypatch.setattr(purging, "sleep", lambda _: served.follow())
+    for group, then in history:
         served.writer.write(group)
-        if is_followed:
-            for shard in served.shards:
-                shard.follow()
+        if then == "follow":
+            served.follow()
+        elif then == "purge":
+            served.purge()
     head = served.store.chunks().version
     for shards in (served.shards, served.load()):
         world = World.of(served.store, served.fingerprint, shards)
@@ -218,7 +232,7 @@ def check_any_history(served, history, scope, narrow, monkeypatch):
 
 
 UNHURRIED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-HISTORIES = st.lists(st.tuples(GROUPS, st.booleans()), min_size=1, max_size=5)
+HISTORIES = st.lists(st.tuples(GROUPS, st.sampled_from(["", "follow", "purge"])), min_size=1, max_size=5)
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=UNHURRIED)
