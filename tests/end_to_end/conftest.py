@@ -1,5 +1,6 @@
 """Jobs as a user runs them: processes of their own, started in the repository's root."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+
+from ray_jobs import prepare_corpus
+from ray_jobs.job import load_settings
+from ray_jobs.prepare_corpus import PrepareCorpusSettings
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -89,6 +94,20 @@ def job(command):
         return command(sys.executable, "-m", f"ray_jobs.{name}", "--config", f"recipes/{recipe}.yaml", *settings)
 
     return start
+
+
+@pytest.fixture
+def prepare(local_ray, tmp_path):
+    """Writes notes with these texts (n0 of patient p0, ...) into `store`, in this process."""
+
+    def prepare(texts):
+        file = tmp_path / "notes.jsonl"
+        rows = [{"note_id": f"n{i}", "patient_id": f"p{i}", "text": text} for i, text in enumerate(texts)]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        overrides = [f"notes.path={file}", f"store.path={tmp_path / 'store'}"]
+        prepare_corpus.run(load_settings(PrepareCorpusSettings, ROOT / "recipes/prepare_corpus.yaml", overrides))
+
+    return prepare
 
 
 class Cluster:

@@ -35,18 +35,6 @@ def ray_folder():
 
 
 @pytest.fixture
-def prepare(job, tmp_path):
-    def prepare(notes):
-        file = tmp_path / "notes.jsonl"
-        rows = [{"note_id": f"n{i}", "patient_id": f"p{i}", "text": text} for i, text in enumerate(notes)]
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        prepared = job("prepare_corpus", "prepare_corpus", f"notes.path={file}", f"store.path={tmp_path / 'store'}")
-        assert prepared.wait() == 0, prepared.output()
-
-    return prepare
-
-
-@pytest.fixture
 def generate(command, tmp_path, model):
     def generate(*overrides, **environment):
         settings = {

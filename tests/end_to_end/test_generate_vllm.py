@@ -22,28 +22,21 @@ ON_CPU = ["device=cpu", "arguments={dtype: bfloat16, enforce_eager: true, max_nu
 
 
 @pytest.fixture
-def on_vllm(command, tmp_path):
+def on_vllm(command, prepare, tmp_path):
     """Starts a job on a store of the given notes, with Ray's files where no other test writes."""
     ray_folder = tempfile.mkdtemp(prefix="drehr-")
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "RAY_TMPDIR": ray_folder}
 
     def start(name, recipe, notes, *overrides):
-        file = tmp_path / "notes.jsonl"
-        rows = [{"note_id": f"n{i}", "patient_id": f"p{i}", "text": text} for i, text in enumerate(notes)]
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        prepare(notes)
         places = {"store.path": "store", "output.path": "output"}
         if name == "generate_entities":
             places["built_graph.path"] = "graph"
         settings = [f"{key}={tmp_path / folder}" for key, folder in places.items()]
-        for job, config, words in (
-            ("prepare_corpus", "prepare_corpus", [f"notes.path={file}", f"store.path={tmp_path / 'store'}"]),
-            (name, recipe, [*settings, *overrides]),
-        ):
-            sets = [word for override in words for word in ("--set", override)]
-            arguments = ["-m", f"ray_jobs.{job}", "--config", f"recipes/{config}.yaml", *sets]
-            running = command(sys.executable, *arguments, **environment)
-            if job == "prepare_corpus":
-                assert running.wait() == 0, running.output()
+        sets = [word for override in (*settings, *overrides) for word in ("--set", override)]
+        running = command(
+            sys.executable, "-m", f"ray_jobs.{name}", "--config", f"recipes/{recipe}.yaml", *sets, **environment
+        )
         running.ray_folder = Path(ray_folder)
         return running
 

@@ -38,6 +38,7 @@ def small_road(folder):
         "stage1.batch_size=8",
         "stage2.max_steps=1",
         "stage2.batch_size=8",
+        "workers.number=1",
         "examples.queries=[chest pain]",
         f"http.port={free_port()}",
         f"output.path={os.path.relpath(folder, ROOT)}",  # as a user writes it; workers run in other folders
@@ -45,20 +46,12 @@ def small_road(folder):
 
 
 @pytest.mark.timeout(900)
-def test_the_road_resumes_after_a_kill(job, tmp_path):
+def test_the_road_ends_with_a_measured_encoder_and_an_answer(job, tmp_path):
     folder = tmp_path / "run"
-    small = small_road(folder)
-    killed = job("pipeline", "demo", *small)
-    killed.wait_for("train_encoder: started")
-    killed.kill()
-    assert finished(killed.output()) == STEPS[:5]
-    assert not (folder / "stage1_encoder").exists()
-
-    resumed = job("pipeline", "demo", *small)
-    assert resumed.wait() == 0, resumed.output()
-    output = resumed.output()
-    assert skipped(output) == STEPS[:5]
-    assert finished(output) == STEPS[5:]
+    run = job("pipeline", "demo", *small_road(folder))
+    assert run.wait() == 0, run.output()
+    output = run.output()
+    assert finished(output) == STEPS
     assert "BM25" in output
     assert "trained encoder" in output
     assert '/v1/search {"query": "chest pain"' in output
@@ -80,12 +73,21 @@ def test_the_road_resumes_after_a_kill(job, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
-def test_a_change_reruns_what_it_reaches(job, tmp_path):
+@pytest.mark.timeout(1200)
+def test_a_killed_road_goes_on_and_a_change_reruns_what_it_reaches(job, tmp_path):
     folder = tmp_path / "run"
     small = small_road(folder)
-    first = job("pipeline", "demo", *small)
-    assert first.wait() == 0, first.output()
+    killed = job("pipeline", "demo", *small)
+    killed.wait_for("train_encoder: started")
+    killed.kill()
+    assert finished(killed.output()) == STEPS[:5]
+    assert not (folder / "stage1_encoder").exists()
+
+    resumed = job("pipeline", "demo", *small)
+    assert resumed.wait() == 0, resumed.output()
+    assert skipped(resumed.output()) == STEPS[:5]
+    assert finished(resumed.output()) == STEPS[5:]
+
     changed = job("pipeline", "demo", *small, "index.shards=3")
     assert changed.wait() == 0, changed.output()
     assert finished(changed.output()) == ["build_index"]
