@@ -40,6 +40,8 @@ class Changes(NamedTuple):
     notes: Sequence[Mapping[str, Any]] = ()
     remove_notes: Sequence[str] = ()
     remove_patients: Sequence[str] = ()
+    seen: Mapping[str, str] | None = None
+    """Whose the notes that it names were when its right to change them was checked: of those that were there."""
 
     @classmethod
     def together(cls, several: Sequence["Changes"]) -> "Changes":
@@ -89,6 +91,16 @@ class StoreWriter:
         _settle(self._store.folder)
         self._is_whole = True
         return self._store.chunks().version
+
+    def is_outdated(self, changes: Changes) -> bool:
+        """Whether a note of the changes is another patient's by now than when it was `seen`."""
+        if changes.seen is None:
+            return False
+        wanted = among("note_id", [*(note["note_id"] for note in changes.notes), *changes.remove_notes])
+        if wanted is None:
+            return False
+        found = self._store.notes().to_table(columns=["note_id", "patient_id"], filter=wanted).to_pylist()
+        return {row["note_id"]: row["patient_id"] for row in found} != dict(changes.seen)
 
     def mend(self) -> None:
         """Bring chunks and vectors to what the notes say, after a writer that did not come to its end."""

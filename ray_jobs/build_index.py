@@ -9,6 +9,8 @@ import ray
 from pydantic import BaseModel, Field
 
 from corpus.store import Store
+from datagen.graph.artefact import BuiltGraph
+from datagen.synonyms import known_synonyms
 from encoders.corpus_encoding import BATCH_ROWS, encode_corpus
 from encoders.encoder import Encoder
 from encoders.spec import BUNDLED
@@ -33,11 +35,14 @@ class BuildIndexSettings(BaseModel):
     encoder: EncoderName = BUNDLED
     workers: WorkerSettings = WorkerSettings()
     index: IndexSettings = IndexSettings()
+    built_graph: Folder | None = None
+    """Searches with `expand` look for synonyms of this graph."""
     output: Folder
 
 
 def run(settings: BuildIndexSettings) -> None:
-    require(store__path=settings.store.path, encoder=encoder_path(settings.encoder))
+    graph = settings.built_graph.path / "built" if settings.built_graph else None
+    require(store__path=settings.store.path, encoder=encoder_path(settings.encoder), built_graph__path=graph)
 
     store = Store(settings.store.path)
     # What is written from here on is not lost: whoever serves the release follows the store from this version.
@@ -47,14 +52,15 @@ def run(settings: BuildIndexSettings) -> None:
         encoder = Encoder.load(settings.encoder)
         store.begin_vectors(encoder.fingerprint, encoder.spec.dimension)
         _encode_missing(store, chunks, encoder.fingerprint, settings)
-        build_release(store, chunks, encoder.fingerprint, settings.encoder, step.folder, settings.index.shards)
+        names = known_synonyms(BuiltGraph.open(graph)) if graph else None
+        build_release(store, chunks, encoder.fingerprint, settings.encoder, step.folder, settings.index.shards, names)
         return {"chunks": chunks.count_rows(), "shards": settings.index.shards}
 
     run_step(
         "build_index",
         settings.output.path,
         {"index": settings.index, "chunks": chunks.version},
-        {"store": settings.store.path, "encoder": settings.encoder},
+        {"store": settings.store.path, "encoder": settings.encoder, **({"graph": graph} if graph else {})},
         build,
     )
 

@@ -150,6 +150,7 @@ def run(settings: PipelineSettings) -> None:
             encoder=str(folders.encoder),
             workers=settings.workers,
             index=settings.index,
+            built_graph=Folder(path=folders.graph),
             output=Folder(path=folders.release),
         )
     )

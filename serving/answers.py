@@ -5,7 +5,16 @@ from typing import Any
 from serving.lexical import highlights
 from serving.manifest import ReleaseManifest
 from serving.merging import Ranked
-from serving.protocol import Explanation, Group, Hit, ReleaseReport, Scores, SearchResponse, ShardReport
+from serving.protocol import (
+    ExpansionReport,
+    Explanation,
+    Group,
+    Hit,
+    ReleaseReport,
+    Scores,
+    SearchResponse,
+    ShardReport,
+)
 from serving.router import Found, Search
 
 
@@ -20,6 +29,7 @@ def answer_of(found: Found, search: Search, manifest: ReleaseManifest) -> Search
         groups=groups,
         next_offset=options.offset + len(found.groups) if found.has_more else None,
         store_version=found.version,
+        expansions=[ExpansionReport(words=each.words, synonyms=each.synonyms) for each in search.expansions],
         mode=options.mode,
         partial=bool(found.missing),
         shards=ShardReport(answered=found.answered, missing=found.missing),
@@ -33,6 +43,7 @@ def answer_of(found: Found, search: Search, manifest: ReleaseManifest) -> Search
 
 def _hit(rank: Ranked, content: dict[str, Any], search: Search) -> Hit:
     mode = search.options.mode
+    names = [name for each in search.expansions for name in each.synonyms]
     explanation = Explanation(lexical_rank=rank.lexical_rank or None, dense_rank=rank.dense_rank or None)
     return Hit(
         **content,
@@ -41,6 +52,6 @@ def _hit(rank: Ranked, content: dict[str, Any], search: Search) -> Hit:
             lexical=None if mode == "dense" else rank.lexical,
             dense=None if mode == "lexical" else rank.dense,
         ),
-        highlights=highlights(search.query, content["text"]),
+        highlights=highlights(" ".join([search.query, *names]), content["text"]),
         explanation=explanation if search.options.explain else None,
     )

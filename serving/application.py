@@ -82,7 +82,7 @@ def release_application(settings: ServeSettings) -> Application:
     find_encoder(release)
     members = [bind_encoder(release, settings.encoder)]
     members += [bind_shard(release, number, settings.shard) for number in range(len(manifest.shards))]
-    return bind_root(manifest, members)
+    return bind_root(release, manifest, members)
 
 
 def ingress_application(settings: ServeSettings, release: str, written: Sequence[str]) -> Application:

@@ -1,8 +1,10 @@
 """What every request for patients' data passes: who makes it, whether there is room, and its audit record.
 
-An answer is held back until its record is on disk. What has no record does not leave.
+An answer is held back until its record is on disk. What has no record does not leave. A request that changes something
+has a record before as well.
 """
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ from serving.limits import Limits
 from serving.problems import ProblemError, respond
 
 GUARDED = "/v1/"
+GONE = 499
+"""The status of a request whose caller did not wait for the answer."""
 ANYONE = Caller("anyone", frozenset({"admin"}), "all")
 logger = logging.getLogger("ray.serve")
 
@@ -57,6 +61,30 @@ class Desk:
             return Visit(caller, None, {})
         return self.gate.admit(caller, scope, request.headers)
 
+    async def begin(self, request: Request) -> None:
+        """Record that a request is about to change something. Raises ProblemError (503) where that cannot be."""
+        if self.recorder and not await self.is_recorded(request.scope, record_of(request), None):
+            raise unrecorded()
+
+    async def is_recorded(self, connection: Connection, record: Record, status: int | None) -> bool:
+        """Write the record of a request, without a status before it is answered; whether that worked."""
+        assert self.recorder is not None
+        route = connection.get("route")
+        named = {"method": connection["method"], "route": getattr(route, "path", None)}
+        fields = {
+            "who": record.caller,
+            "why": Headers(scope=connection).get(REASON_HEADER, "")[:LONGEST_REASON],
+            "what": {**named, **connection.get("path_params", {}), **record.asked},
+            "status": status,
+            "patients": sorted(record.patients),
+        }
+        try:
+            await self.recorder.record(fields)
+        except Exception as error:
+            logger.error("an audit record cannot be written: %s", type(error).__name__)
+            return False
+        return True
+
     def note(self, request: Request, queries: Iterable[str] = (), **asked: Any) -> None:
         """Say in the record what the request asks for."""
         record = record_of(request)
@@ -71,28 +99,37 @@ def record_of(request: Request) -> Record:
     return record
 
 
+def unrecorded() -> ProblemError:
+    """The answer where the audit log does not take a record."""
+    return ProblemError(503, "audit_unavailable", "the audit log cannot be written", retry_after_s=5)
+
+
 class Door:
     """ASGI middleware around everything under GUARDED."""
 
     def __init__(self, app: ASGIApp, desk: Desk) -> None:
         self.app = app
         self._desk = desk
+        self._recording: asyncio.Task[bool] | None = None
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         if connection["type"] != "http" or not connection["path"].startswith(GUARDED):
             return await self.app(connection, receive, send)
-        answer = Held()
-        record = Record()
+        answer, record = Held(), Record()
         try:
             self._desk.limits.enter()
             try:
                 caller = await self._desk.identify(Headers(scope=connection))
                 record.caller = caller.name
-                self._desk.limits.take(caller.name)
+                self._desk.limits.admit(caller.name)
                 connection.setdefault("state", {}).update(caller=caller, record=record)
                 await self.app(connection, receive, answer.hold)
             finally:
-                self._desk.limits.leave()
+                self._desk.limits.leave(record.caller)
+        except asyncio.CancelledError:
+            # The caller is gone; what was done for it is recorded all the same.
+            self._recording = asyncio.create_task(self._is_recorded(connection, record, GONE))
+            raise
         except ProblemError as error:
             await respond(error)(connection, receive, answer.hold)
         except Exception as error:
@@ -100,29 +137,14 @@ class Door:
             answer = Held()
             unexpected = ProblemError(500, "internal_error", "the request failed; it is safe to repeat")
             await respond(unexpected)(connection, receive, answer.hold)
-        if self._desk.recorder and not await self._is_recorded(self._desk.recorder, connection, record, answer.status):
+        if not await self._is_recorded(connection, record, answer.status):
             answer = Held()
-            unrecorded = ProblemError(503, "audit_unavailable", "the audit log cannot be written", retry_after_s=5)
-            await respond(unrecorded)(connection, receive, answer.hold)
+            await respond(unrecorded())(connection, receive, answer.hold)
         for message in answer.messages:
             await send(message)
 
-    async def _is_recorded(self, recorder: Recorder, connection: Connection, record: Record, status: int) -> bool:
-        route = connection.get("route")
-        named = {"method": connection["method"], "route": getattr(route, "path", None)}
-        fields = {
-            "who": record.caller,
-            "why": Headers(scope=connection).get(REASON_HEADER, "")[:LONGEST_REASON],
-            "what": {**named, **connection.get("path_params", {}), **record.asked},
-            "status": status,
-            "patients": sorted(record.patients),
-        }
-        try:
-            await recorder.record(fields)
-        except Exception as error:
-            logger.error("an audit record cannot be written: %s", type(error).__name__)
-            return False
-        return True
+    async def _is_recorded(self, connection: Connection, record: Record, status: int) -> bool:
+        return self._desk.recorder is None or await self._desk.is_recorded(connection, record, status)
 
 
 class Held:

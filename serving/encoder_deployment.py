@@ -12,6 +12,7 @@ from ray import serve
 from ray.serve import Application
 
 from encoders.encoder import Encoder
+from serving.bare_errors import bare
 from serving.release import find_encoder
 
 
@@ -40,10 +41,12 @@ class EncoderDeployment:
             max_batch_size=settings.max_batch_size, batch_wait_timeout_s=settings.batch_wait_s
         )(self._encode_batch)
 
+    @bare
     async def encode(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of unit length, shape (queries, dimension)."""
         return await self._encode_together(list(queries))
 
+    @bare
     async def embed(self, texts: Sequence[str], kind: str) -> tuple[NDArray[np.floating], int]:
         """Unit vectors of queries or passages, shape (texts, dimension), and how many tokens these have."""
         return await asyncio.to_thread(self._embed, list(texts), kind)
@@ -52,10 +55,12 @@ class EncoderDeployment:
         encode = self._encoder.encode_queries if kind == "query" else self._encoder.encode_passages
         return _unit(encode(texts)), sum(map(len, self._encoder.tokenize(texts, kind)))
 
+    @bare
     async def encode_passages(self, texts: Sequence[str]) -> NDArray[np.floating]:
         """Vectors of chunks that come in, shape (texts, dimension)."""
         return await asyncio.to_thread(self._encoder.encode_passages, list(texts))
 
+    @bare
     async def ready(self) -> bool:
         """True once the model is loaded: the constructor does that."""
         return True

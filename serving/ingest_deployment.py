@@ -15,6 +15,7 @@ from ray.serve import Application
 from corpus.store import Purged, Store
 from corpus.store_lock import lock_store
 from corpus.writing import Changes, Encode, StoreWriter
+from serving.bare_errors import bare
 from serving.batching import Batcher
 from serving.kept_replicas import keeping_replicas
 from serving.manifest import ReleaseManifest
@@ -23,6 +24,8 @@ from serving.purging import purge_store
 ENCODED_TOGETHER = 256
 """Texts in one call of the encoder."""
 ENCODE_S = 120.0
+OUTDATED = 0
+"""Instead of a version: the caller's right to the changes was checked against what no longer holds."""
 LOCK_S = 60.0
 """For a replica before this one to let go of the store."""
 LONGEST_PAUSE_S = 30.0
@@ -73,26 +76,33 @@ class IngestDeployment:
                 self._lock.release()
             self._lock, self._locked = lock_store(store, LOCK_S), store.folder
 
+    @bare
     async def purge(self, until: Purged, readers_s: float) -> None:
         """Take out of the store's files what was removed `until` then. Writes wait meanwhile."""
         assert self._locked is not None
         async with self._writing:
             await asyncio.to_thread(purge_store, Store(self._locked), until, readers_s)
 
+    @bare
     async def write(self, changes: Changes) -> int:
-        """Commit the changes with others that arrive; the version of the chunks that holds them."""
+        """Commit the changes with others that arrive; the version of the chunks that holds them, or OUTDATED."""
         return await self._write_together(changes)
 
     async def _commit(self, group: list[Changes]) -> list[int]:
-        assert self._writer is not None
         try:
             async with self._writing:
-                version = await asyncio.to_thread(self._writer.write, Changes.together(group))
+                return await asyncio.to_thread(self._write, group)
         except Exception:
             # A removal that was broken off must not wait for the next write to come to its end.
             self._mending = asyncio.get_running_loop().create_task(self._mend())
             raise
-        return [version] * len(group)
+
+    def _write(self, group: list[Changes]) -> list[int]:
+        assert self._writer is not None
+        outdated = [self._writer.is_outdated(each) for each in group]
+        fresh = [each for each, is_outdated in zip(group, outdated, strict=True) if not is_outdated]
+        version = self._writer.write(Changes.together(fresh)) if fresh else OUTDATED
+        return [OUTDATED if each else version for each in outdated]
 
     async def _mend(self) -> None:
         pause = 1.0

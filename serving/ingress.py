@@ -1,6 +1,7 @@
 """The HTTP ingress: a stable Serve deployment that points at the current release."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -19,6 +20,7 @@ from serving.audit.writer import AuditSettings
 from serving.door import Desk, Door, record_of
 from serving.embedding_routes import add_embedding_routes
 from serving.entering import ENTERING, Identity, Reader, unknown_patient
+from serving.ingest_deployment import OUTDATED
 from serving.limits import Limits, LimitSettings
 from serving.manifest import ReleaseManifest
 from serving.note_routes import add_note_routes
@@ -88,6 +90,8 @@ class Ingress:
         version = await call("ingest", self._ingest.write.remote, monotonic() + WRITE_S, changes)
         if version is None:
             raise ProblemError(503, "unavailable", "no answer from: ingest", retry_after_s=2)
+        if version == OUTDATED:
+            raise ProblemError(409, "changed_meanwhile", "a note was changed meanwhile; send the request again")
         return int(version)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -118,6 +122,7 @@ def build_app(ingress: Ingress) -> FastAPI:
     async def search(asked: SearchRequest, request: Request, visit: Reader) -> SearchResponse | BatchResponse:
         """Search all patients that the caller may see, or those that the filters name among them."""
         queries = asked.queries or [asked.query or ""]
+        ingress.desk.limits.charge(visit.caller.name, len(queries) - 1)
         ingress.desk.note(request, queries, **_told(asked, asked.filters))
         scope = scope_of(visit, asked.filters)
         filters = visible(asked.filters, visit)
@@ -164,6 +169,8 @@ def scope_of(visit: Visit, filters: Filters) -> Scope | None:
 
 
 async def _answer(router: Router, search: Search, visit: Visit, request: Request) -> SearchResponse:
+    if search.options.expand and search.options.mode != "dense":
+        search = replace(search, expansions=await router.expand(search.query))
     answer = answer_of(await router.search(search), search, router.manifest)
     patients = {hit.patient_id for hit in [*answer.hits, *(hit for group in answer.groups for hit in group.hits)]}
     # The second check: what the shards were told to leave out is not taken on trust.

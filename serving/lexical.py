@@ -7,6 +7,7 @@ abbreviations that look like function words: AS (aortic stenosis), OR (operating
 
 import re
 import unicodedata
+from typing import NamedTuple
 
 import lance
 import numpy as np
@@ -52,10 +53,22 @@ def match_words(
     return found["_rowid"].to_numpy().astype(np.int64), found["_score"].to_numpy().astype(np.float32)
 
 
+class Word(NamedTuple):
+    """A word of a text: where it stands, and as the index has it."""
+
+    span: tuple[int, int]
+    folded: str
+
+
+def find_words(text: str) -> list[Word]:
+    """The words of a text as the index cuts them, stop words too."""
+    return [Word(match.span(), _fold(match.group())) for match in _WORD.finditer(text)]
+
+
 def highlights(query: str, text: str) -> list[tuple[int, int]]:
     """Spans `[start, end)` in `text` of the words that the index matches with a word of `query`."""
-    wanted = {_fold(match.group()) for match in _WORD.finditer(query)} - STOP_WORDS
-    return [match.span() for match in _WORD.finditer(text) if _fold(match.group()) in wanted]
+    wanted = {word.folded for word in find_words(query)} - STOP_WORDS
+    return [word.span for word in find_words(text) if word.folded in wanted]
 
 
 def _fold(word: str) -> str:

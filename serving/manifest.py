@@ -4,6 +4,7 @@ It never changes once written, but that a purge replaces it by one without what 
 
     release.json            written last: a folder without it is not a release
     encoder/                a copy of the encoder, unless it is the bundled one
+    synonyms.marisa         other names of what a query names, where a knowledge graph was given
     shard-<i>/rows.arrow    chunks ordered by (bucket, patient), with their Lance row ids; memory-mapped
     shard-<i>/vectors.faiss exact inner products of normalised vectors, in the order of the rows
 
@@ -52,6 +53,8 @@ class ReleaseManifest(BaseModel):
     chunks_version: int
     purged_version: int = 0
     """Of the chunks: what the store had removed or replaced before has been taken out of the release."""
+    synonyms: str = ""
+    """SHA-256 of the file of synonyms (`serving.expansion`); empty where there is none."""
     shards: list[ShardManifest]
 
     @property
@@ -97,3 +100,17 @@ def open_chunks(manifest: ReleaseManifest) -> lance.LanceDataset:
     if max(manifest.chunks_version, manifest.purged_version) < store.purged.chunks_version:
         raise ValueError(f"{store.folder}: purged since the release was built, which may hold what is gone; {rebuild}")
     return chunks
+
+
+def checksum_of(path: Path) -> str:
+    """The file's SHA-256 as hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_file(path: Path, checksum: str) -> None:
+    """Raises ValueError when the file is missing or not what the manifest says."""
+    if not path.is_file():
+        raise ValueError(f"{path}: missing; rebuild the release")
+    if checksum_of(path) != checksum:
+        raise ValueError(f"{path}: its SHA-256 is not the manifest's; rebuild the release")

@@ -46,6 +46,11 @@ Write = Callable[[Changes], Awaitable[int]]
 def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> None:
     """Add them to `app`; `store()` is the one that is served now, `write` makes changes durable."""
 
+    async def written(request: Request, changes: Changes, notes: int) -> WriteResponse:
+        # Whatever becomes of the request from here on, that it was to be made is known.
+        await app.state.desk.begin(request)
+        return WriteResponse(store_version=await write(changes), notes=notes)
+
     @app.get("/v1/patients/{patient_id}/notes", responses=describe(404, 422, *ENTERING))
     async def notes(
         patient_id: Identity,
@@ -72,7 +77,7 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         record_of(request).patients.add(found.patient_id)
         return found
 
-    @app.post("/v1/notes", responses=describe(400, 408, 413, 415, 422, *ENTERING), openapi_extra=NOTES_BODY)
+    @app.post("/v1/notes", responses=describe(400, 408, 409, 413, 415, 422, *ENTERING), openapi_extra=NOTES_BODY)
     async def upsert(request: Request, visit: Writer) -> WriteResponse:
         """Write notes. One that is there in the same or a later version is left as it is: safe to repeat."""
         body, kind = await request.body(), request.headers.get("content-type", "")
@@ -83,16 +88,16 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         patients = {row["patient_id"] for row in rows}
         _require_all(visit, patients | {*before.values()})
         record_of(request).patients |= patients
-        return WriteResponse(store_version=await write(Changes(rows)), notes=len(rows))
+        return await written(request, Changes(rows, seen=before), len(rows))
 
-    @app.delete("/v1/notes/{note_id}", responses=describe(404, 422, *ENTERING))
+    @app.delete("/v1/notes/{note_id}", responses=describe(404, 409, 422, *ENTERING))
     async def remove_note(note_id: Identity, request: Request, visit: Writer) -> WriteResponse:
         """Remove a note. An older version of it that arrives later is left out."""
         patients = await asyncio.to_thread(patients_of_notes, store(), [note_id])
         if note_id not in patients or not visit.may_see(patients[note_id]):
             raise unknown_note()
         record_of(request).patients.add(patients[note_id])
-        return WriteResponse(store_version=await write(Changes(remove_notes=[note_id])), notes=1)
+        return await written(request, Changes(remove_notes=[note_id], seen=patients), 1)
 
     @app.delete("/v1/patients/{patient_id}", responses=describe(404, 422, *ENTERING))
     async def remove_patient(patient_id: Identity, request: Request, visit: Admin) -> WriteResponse:
@@ -103,7 +108,7 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         if not found.notes:
             raise unknown_patient()
         record_of(request).patients.add(patient_id)
-        return WriteResponse(store_version=await write(Changes(remove_patients=[patient_id])), notes=found.total)
+        return await written(request, Changes(remove_patients=[patient_id]), found.total)
 
 
 def _rows(body: bytes, content_type: str) -> list[Any]:

@@ -67,6 +67,9 @@ class SearchOptions(Request):
     """`note` and `patient` rank these by their best chunk, deepened until k are found or nothing is left."""
     passages: int = Field(default=3, ge=1, le=20, strict=True)
     """Of a group, at most: the best of those that were found on the way to k groups."""
+    expand: bool = False
+    """Words of the query that the knowledge graph knows are looked for by their synonyms too; not in dense mode, where
+    the encoder knows them. The answer shows which."""
     explain: bool = False
     """Says of each hit its rank by each retriever."""
     min_version: int = Field(default=0, ge=0, lt=2**63, strict=True)
@@ -154,6 +157,13 @@ class ReleaseReport(BaseModel):
     """What it was built of; the answer holds what was written since as well."""
 
 
+class ExpansionReport(BaseModel):
+    """Words of the query and their synonyms."""
+
+    words: str
+    synonyms: list[str]
+
+
 class SearchResponse(BaseModel):
     """Hits, or groups where they were asked for, best first. `partial` is true when a shard is missing."""
 
@@ -163,6 +173,8 @@ class SearchResponse(BaseModel):
     """Where the next page begins; null when nothing is left."""
     store_version: int
     """Everything up to here is in the answer."""
+    expansions: list[ExpansionReport] = []
+    """What `expand` looked for beside the query."""
     mode: Mode
     partial: bool
     shards: ShardReport

@@ -5,6 +5,7 @@ replica has no use for.
 """
 
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import lance
@@ -17,6 +18,7 @@ from corpus.tables import CHUNK_SCHEMA, N_BUCKETS
 from encoders.encoder import Encoder
 from encoders.spec import BUNDLED, read_spec, resolve
 from encoders.spec import fingerprint as fingerprint_of
+from serving.expansion import write_synonyms
 from serving.lexical import index_text
 from serving.manifest import MANIFEST, ReleaseManifest, ShardManifest, read_manifest
 from serving.shard_files import write_shard
@@ -32,13 +34,19 @@ def searchable_chunks(store: Store) -> lance.LanceDataset:
 
 
 def build_release(
-    store: Store, chunks: lance.LanceDataset, fingerprint: str, encoder: str | Path, output: Path, shards: int
+    store: Store,
+    chunks: lance.LanceDataset,
+    fingerprint: str,
+    encoder: str | Path,
+    output: Path,
+    shards: int,
+    synonyms: Iterable[tuple[str, bool, Sequence[str]]] | None = None,
 ) -> None:
     """Write the release of these chunks of the store and their `vectors/<fingerprint>.lance` into `output`.
 
     `encoder` is "bundled" or a folder; `shards` lists of buckets hold about the same number of rows each. Raises
     ValueError when the encoder is another one than the vectors', or a chunk has no usable vector. Chunks that were
-    replaced since need none: their replacement is followed.
+    replaced since need none: their replacement is followed. For `synonyms` see `write_synonyms`.
     """
     folder = resolve(str(encoder))
     spec = read_spec(folder)
@@ -59,6 +67,7 @@ def build_release(
         store=str(store.folder.resolve()),
         store_id=store.id,
         chunks_version=chunks.version,
+        synonyms="" if synonyms is None else write_synonyms(synonyms, output),
         shards=[
             _build_shard(chunks, replaced, vectors, buckets, spec.dimension, output / f"shard-{number}")
             for number, buckets in enumerate(_split_buckets(chunks, shards))

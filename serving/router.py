@@ -20,11 +20,12 @@ from ray.serve.exceptions import RayServeException
 
 from corpus.tables import bucket_of
 from serving.batching import Batcher
+from serving.expansion import Expansion
 from serving.fusion import DEFAULT_LEXICAL_WEIGHT
 from serving.manifest import ReleaseManifest
 from serving.merging import Ranked, group, merge
-from serving.problems import ProblemError
-from serving.protocol import Filters, SearchOptions
+from serving.problems import ProblemError, invalid
+from serving.protocol import FieldProblem, Filters, SearchOptions
 from serving.scope import Scope
 from serving.shard import Candidates, ShardQuery
 from serving.shard_deployment import shard_name
@@ -64,6 +65,8 @@ class Search:
     options: SearchOptions = field(default_factory=SearchOptions)
     scope: Scope | None = field(default=None, repr=False)
     patient_id: str | None = field(default=None, repr=False)
+    expansions: Sequence[Expansion] = field(default=(), repr=False)
+    """Synonyms that the lexical side looks for as well."""
 
 
 Passage = tuple[Ranked, dict[str, Any]]
@@ -145,7 +148,14 @@ class Router:
         wanted = options.offset + options.k + 1
         depth = max(2 * wanted, self._settings.min_candidates) if options.mode == "hybrid" else wanted
         while True:
-            query = ShardQuery(search.query, vector, depth=depth, filters=search.filters, **_asked_of_shards(options))
+            query = ShardQuery(
+                search.query,
+                vector,
+                depth=depth,
+                filters=search.filters,
+                expansions=search.expansions,
+                **_asked_of_shards(options),
+            )
             question = query, self._share(search.scope)
             found = await self._ask(self._search_shard, dict.fromkeys(asked, question), deadline.of_next_step())
             candidates = {shard: each for shard, each in found.items() if each.version >= options.min_version}
@@ -163,6 +173,20 @@ class Router:
         missing = [shard for shard in asked if shard not in candidates]
         if missing and not (options.allow_partial and candidates):
             raise _unavailable(map(shard_name, missing))
+
+    async def expand(self, query: str) -> list[Expansion]:
+        """Other names of what the query names.
+
+        Raises ProblemError: 422 when the release has no synonyms, 503 without an answer.
+        """
+        if not self.manifest.synonyms:
+            reason = "the release was built without a knowledge graph"
+            raise invalid([FieldProblem(field="expand", reason=reason)])
+        root = serve.get_app_handle(self.application)
+        found = await call("root", root.expand.remote, monotonic() + self._settings.deadline_s, query)
+        if found is None:
+            raise _unavailable(["root"])
+        return list(found)
 
     async def embed(self, texts: Sequence[str], kind: str) -> tuple[NDArray[np.float32], int]:
         """Unit vectors of texts, and their number of tokens. Raises ProblemError (503) without an answer."""

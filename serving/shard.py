@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from serving.expansion import Expansion
 from serving.fusion import letters_held
 from serving.lexical import match_words
 from serving.protocol import Filters, GroupBy, Mode
@@ -43,6 +44,12 @@ class ShardQuery:
     """The patients whom the caller may see; None is every patient."""
     min_version: int = 0
     """Of the store's chunks, that the answer must hold."""
+    expansions: Sequence[Expansion] = field(default=(), repr=False)
+
+    @property
+    def words(self) -> str:
+        """All that the lexical side looks for."""
+        return " ".join([self.text, *(name for each in self.expansions for name in each.synonyms)])
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,7 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
         # A candidate of the dense side alone may hold words too, just not among the best.
         rest = np.setdiff1d(nearest, matched)
         if len(matched) >= query.depth and len(rest):
-            matched, scores = match_words(state.chunks, query.text, len(rest), within=rest)
+            matched, scores = match_words(state.chunks, query.words, len(rest), within=rest)
             lexical[np.searchsorted(rows, matched)] = scores
     dense, versions = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
     for part in state.parts:
@@ -178,7 +185,8 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
     coverage = 0.0
     if query.mode == "hybrid" and lexical.any():
         best = _contents(state, rows[lexical == lexical.max()], ["text"])
-        coverage = letters_held(query.text, [content["text"] for content in best if content])
+        texts = [content["text"] for content in best if content]
+        coverage = letters_held(_as_found(query, texts), texts)
     groups = None
     if query.group_by != "chunk":
         column = f"{query.group_by}_id"
@@ -187,18 +195,27 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
     return Candidates(rows, versions, lexical, dense, coverage, groups, is_all, known, state.version)
 
 
+def _as_found(query: ShardQuery, texts: Sequence[str]) -> str:
+    """The query's text, each of its expanded words by that name of theirs which the texts hold most of."""
+    text = query.text
+    for each in query.expansions:
+        names = [each.words, *each.synonyms]
+        text = text.replace(each.words, max(names, key=lambda name: letters_held(name, texts)))
+    return text
+
+
 def _match_words(state: ShardState, query: ShardQuery, selected: Selection) -> tuple[RowIds, NDArray[np.float32]]:
     """The best `depth` word matches among the allowed rows (all of them where they are few)."""
     if not selected.total:
         return np.empty(0, np.int64), np.empty(0, np.float32)
     if selected.total <= NARROW_ROWS:
         within = selected.row_ids()
-        return match_words(state.chunks, query.text, len(within), within=within)
+        return match_words(state.chunks, query.words, len(within), within=within)
     # The ranking of the whole store, read deeper until it holds enough allowed rows of this shard or ends.
     everything = state.chunks.count_rows()
     limit = query.depth * everything // selected.total + query.depth
     while True:
-        row_ids, scores = match_words(state.chunks, query.text, limit)
+        row_ids, scores = match_words(state.chunks, query.words, limit)
         mine = selected.holds(row_ids)
         if np.count_nonzero(mine) >= query.depth or len(row_ids) < limit:
             return row_ids[mine][: query.depth], scores[mine][: query.depth]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from ray import serve
 from ray.serve import Application
 
+from serving.bare_errors import bare
 from serving.shard import Candidates, Shard, ShardQuery
 from serving.shared_scope import ScopeReceiver, SharedScope
 
@@ -40,11 +41,13 @@ class ShardDeployment:
         self._scope = ScopeReceiver()
         self._following = asyncio.get_running_loop().create_task(self._follow())
 
+    @bare
     async def search(self, asked: Sequence[tuple[ShardQuery, SharedScope | None]]) -> list[Candidates]:
         """Candidates of each query, among the patients of its scope."""
         queries = [replace(query, scope=await self._scope(shared)) for query, shared in asked]
         return await asyncio.to_thread(self._shard.search, queries)
 
+    @bare
     async def fetch(self, batch: Sequence[Sequence[tuple[int, int]]]) -> list[list[dict[str, Any] | None]]:
         """Contents of each list of (row id, version); None for what is not here any longer."""
         return await asyncio.to_thread(self._shard.fetch, batch)
@@ -64,6 +67,7 @@ class ShardDeployment:
                 logger.error("shard cannot follow the store: %s", trouble)
             await asyncio.sleep(FOLLOW_EVERY_S)
 
+    @bare
     async def ready(self) -> bool:
         """True once the files are checked and loaded, and all that was written since is there."""
         await asyncio.to_thread(self._shard.follow)

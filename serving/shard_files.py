@@ -1,6 +1,5 @@
 """The files of a release's shard: rows in patient order and their vectors, checked when they are read."""
 
-import hashlib
 from pathlib import Path
 
 import faiss
@@ -8,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from serving.manifest import ShardManifest, read_manifest
+from serving.manifest import ShardManifest, check_file, checksum_of, read_manifest
 
 ROWS, VECTORS = "rows.arrow", "vectors.faiss"
 
@@ -21,7 +20,7 @@ def write_shard(folder: Path, buckets: list[int], rows: pa.Table, vectors: NDArr
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     faiss.write_index(index, str(folder / VECTORS))
-    checksums = {name: _sha256(folder / name) for name in (ROWS, VECTORS)}
+    checksums = {name: checksum_of(folder / name) for name in (ROWS, VECTORS)}
     return ShardManifest(buckets=buckets, rows=rows.num_rows, checksums=checksums)
 
 
@@ -34,19 +33,10 @@ def load_shard(release: Path, number: int) -> tuple[pa.Table, faiss.Index]:
     folder = release / f"shard-{number}"
     for name, checksum in manifest.checksums.items():
         path = folder / name
-        if not path.is_file():
-            raise ValueError(f"{path}: missing; rebuild the release")
-        if _sha256(path) != checksum:
-            raise ValueError(f"{path}: its SHA-256 is not the manifest's; rebuild the release")
+        check_file(path, checksum)
     rows = pa.ipc.open_file(pa.memory_map(str(folder / ROWS))).read_all()
     index = faiss.read_index(str(folder / VECTORS))
     if not rows.num_rows == index.ntotal == manifest.rows:
         counts = f"{rows.num_rows} rows and {index.ntotal} vectors, the manifest says {manifest.rows}"
         raise ValueError(f"{folder}: {counts}; rebuild the release")
     return rows, index
-
-
-def _sha256(path: Path) -> str:
-    """The file's SHA-256 as hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

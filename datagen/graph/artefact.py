@@ -127,6 +127,15 @@ class BuiltGraph:
         """The concept's normalised terms: the preferred one first, then by closeness of scope."""
         return tuple(self._terms.restore_key(key) for key in self._terms_of[self._concepts[concept]])
 
+    def names_of(self, concept: str) -> tuple[str, ...]:
+        """Those of its terms that name the concept itself: preferred, exact or an abbreviation."""
+        place = self._concepts[concept]
+        return tuple(self._terms.restore_key(key) for key in self._terms_of[place] if self._names(key, place))
+
+    def _names(self, term: int, concept: int) -> bool:
+        closeness = self._closeness[term][self._concepts_of[term].index(concept)]
+        return closeness <= CLOSENESS.index("abbreviation")
+
     def preferred_term(self, concept: str) -> str:
         """The preferred term as the source writes it."""
         return self._preferred_term[self._concepts[concept]].as_py()

@@ -173,6 +173,19 @@ def test_ids_are_no_syntax(store, note_id):
     assert_holds(store, [a_note("other")])
 
 
+def test_changes_of_notes_that_are_anothers_by_now_are_outdated(store):
+    write(store, a_note("a"), a_note("b", patient="q"))
+    writer = StoreWriter(store, {})
+    both = [a_note("a", 2), a_note("new")]
+    assert not writer.is_outdated(Changes(both, seen={"a": "p"}))
+    assert not writer.is_outdated(Changes(both))
+    assert not writer.is_outdated(Changes(remove_patients=["p"], seen={}))
+    assert writer.is_outdated(Changes(both, seen={"a": "q"}))
+    assert writer.is_outdated(Changes(both, seen={}))
+    assert writer.is_outdated(Changes(both, seen={"a": "p", "new": "p"}))
+    assert writer.is_outdated(Changes(remove_notes=["b"], seen={"b": "p"}))
+
+
 def test_at_every_moment_the_chunks_have_the_vectors_of_their_versions(store):
     def look(*args):
         replace(*args)

@@ -1,6 +1,7 @@
 """The ingress over real shards in this process, without Ray."""
 
 import asyncio
+import inspect
 import json
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,8 @@ from corpus.store import Store
 from corpus.writing import StoreWriter
 from serving import router as router_module
 from serving.access import folder as access_folder
+from serving.expansion import Synonyms
+from serving.ingest_deployment import IngestDeployment, IngestSettings
 from serving.ingress import Ingress, IngressOptions, build_app
 from serving.manifest import read_manifest
 from serving.router import Router
@@ -38,7 +41,8 @@ class Handle:
     @staticmethod
     def _remote(method):
         async def remote(*args):
-            return method(*args)
+            answer = method(*args)
+            return await answer if inspect.isawaitable(answer) else answer
 
         return remote
 
@@ -51,14 +55,18 @@ class Service:
         self.shards = [Shard.load(release, number) for number in range(len(manifest.shards))]
         embed = partial(embedded, encode)
         handles = {"encoder": Handle(encode=encode, embed=embed, ready=lambda: True)}
+        root = Handle(expand=Synonyms(release, manifest.synonyms).expand if manifest.synonyms else None)
         for number, shard in enumerate(self.shards):
             handles[f"shard-{number}"] = Handle(search=searching(shard), fetch=shard.fetch, ready=lambda: True)
         monkeypatch.setattr(router_module.serve, "get_deployment_handle", lambda name, application: handles[name])
+        monkeypatch.setattr(router_module.serve, "get_app_handle", lambda application: root)
         monkeypatch.setattr(router_module, "ScopeSender", lambda: lambda scope: scope)
         # Everything runs on one event loop: what watches the folder may wait for seconds on a busy machine.
         monkeypatch.setattr(access_folder, "MAX_AGE_S", 600)
         self.writer = StoreWriter(Store(manifest.store), {manifest.encoder_fingerprint: encode})
-        self.ingress = Ingress(IngressOptions(**options), Handle(write=self.writer.write))
+        ingest = IngestDeployment(IngestSettings(group_wait_s=0))
+        ingest._writer = self.writer
+        self.ingress = Ingress(IngressOptions(**options), Handle(write=ingest.write))
         self.ingress._router = Router("application", manifest, self.ingress._options.router)
         self._app = build_app(self.ingress)
         self._loop = asyncio.new_event_loop()
@@ -93,6 +101,30 @@ class Service:
         scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
         self._loop.run_until_complete(self._app({**scope, "root_path": "", "http_version": "1.1"}, receive, send))
         return answer[0]["status"], json.loads(answer[1]["body"])["code"]
+
+    def leave(self, method, path, body, key):
+        """Send a request and go away while it is answered."""
+
+        async def leave():
+            asked = asyncio.create_task(
+                self._send([(method, path, {"json": body})], {"Authorization": f"Bearer {key}"})
+            )
+            answering = self.ingress._router._encode
+            begun = asyncio.Event()
+
+            async def slow(query):
+                begun.set()
+                return await asyncio.sleep(60)
+
+            self.ingress._router._encode = slow
+            await begun.wait()
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+            self.ingress._router._encode = answering
+            await asyncio.sleep(0.1)
+
+        self.ingress.desk.gate.folder.look()
+        self._loop.run_until_complete(leave())
 
     async def _send(self, requests, headers):
         transport = httpx.ASGITransport(self._app)

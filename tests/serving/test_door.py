@@ -229,6 +229,55 @@ def test_what_there_is_no_room_for_is_refused_at_once_and_the_rest_is_answered(g
     assert service.ask(search(), key=key).status_code == 200
 
 
+def test_one_caller_leaves_room_for_others(guarded, access):
+    service, key = guarded(limits={"in_flight_per_caller": 2}), key_of(access)
+    answers = service.ask(*[search()] * 10, key=key)
+    assert sorted({answer.status_code for answer in answers}) == [200, 429]
+    refused(next(answer for answer in answers if answer.status_code == 429), 429, "too_many_at_once")
+    assert [answer.status_code for answer in service.ask(search(), search(), key=key)] == [200, 200]
+
+
+def test_a_request_counts_with_each_of_its_queries(guarded, access):
+    service, key = guarded(limits={"requests_per_s": 0.1, "burst": 5}), key_of(access)
+    several = ("POST", "/v1/search", {"queries": ["a fall"] * 4})
+    assert service.ask(several, key=key).status_code == 200
+    assert service.ask(several, key=key).status_code == 200
+    answer = service.ask(search(), key=key)
+    refused(answer, 429, "too_many_requests")
+    assert int(answer.headers["retry-after"]) == 40, "three were had in advance"
+
+
+def test_what_a_caller_is_about_to_change_has_a_record_before(guarded, access, records):
+    service, key = guarded(), key_of(access, scopes=["write"])
+    note = {"note_id": "new", "patient_id": OURS[0], "text": "a text"}
+    assert service.ask(("POST", "/v1/notes", {"notes": [note]}), key=key).status_code == 200
+    before, after = records()
+    assert (before["status"], after["status"]) == (None, 200)
+    assert before["what"] == after["what"]
+    assert before["patients"] == after["patients"] == [OURS[0]]
+
+
+def test_without_that_record_nothing_is_changed(guarded, access, monkeypatch):
+    service, key = guarded(), key_of(access, scopes=["read", "write"])
+
+    def full(records):
+        raise OSError(28, "No space left on device")
+
+    append = service.ingress.desk.recorder._writer.append
+    monkeypatch.setattr(service.ingress.desk.recorder._writer, "append", full)
+    note = {"note_id": "unwritten", "patient_id": OURS[0], "text": "a text"}
+    refused(service.ask(("POST", "/v1/notes", {"notes": [note]}), key=key), 503, "audit_unavailable")
+    monkeypatch.setattr(service.ingress.desk.recorder._writer, "append", append)
+    refused(service.ask(("GET", "/v1/notes/unwritten", None), key=key), 404, "unknown_note")
+
+
+def test_a_caller_that_does_not_wait_has_a_record(guarded, access, records):
+    service, key = guarded(), key_of(access)
+    service.leave(*search(), key=key)
+    (record,) = records()
+    assert (record["status"], record["what"]["queries"]) == (499, ["kidney injury"])
+
+
 def test_without_a_record_no_answer_leaves(guarded, access, monkeypatch):
     service, key = guarded(), key_of(access)
 

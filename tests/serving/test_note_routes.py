@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from in_process import Service, build_tiny_release, unit_vectors
 
-from serving import problems
+from serving import note_routes, problems
 from serving.access.keys import create_key
 from serving.manifest import MANIFEST
 from serving.problems import MAX_BULK_BYTES
@@ -186,3 +186,12 @@ def test_allowed_patients_are_written_and_removed(guarded):
     assert write(guarded, a_note(patient="patient-01"), key=key).status_code == 200
     assert guarded.ask(("DELETE", "/v1/notes/new", None), key=key).status_code == 200
     assert guarded.ask(("DELETE", "/v1/patients/patient-02", None), key=key).json()["notes"] == 3
+
+
+def test_a_note_that_became_anothers_while_the_right_to_it_was_checked_is_not_changed(service, monkeypatch):
+    write(service, a_note(patient="theirs"))
+    monkeypatch.setattr(note_routes, "patients_of_notes", lambda store, ids: {})
+    answer = write(service, a_note(text="A horse.", version=2))
+    assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+    monkeypatch.undo()
+    assert service.ask(("GET", "/v1/notes/new", None)).json()["patient_id"] == "theirs"

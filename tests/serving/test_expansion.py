@@ -1,0 +1,106 @@
+"""A search that looks for synonyms too: which words have them, what is found, what is refused."""
+
+import json
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from in_process import Service, build_tiny_release, unit_vectors
+
+from serving.expansion import Expansion, Synonyms, write_synonyms
+from serving.manifest import MANIFEST
+
+KNOWN = [
+    ("renal failure", False, ["kidney injury", "aki"]),
+    ("acute renal failure", False, ["acute kidney injury"]),
+    ("failure", False, ["breakdown"]),
+    ("ms", True, ["multiple sclerosis"]),
+    ("type-2 Diabètes", False, ["t2dm"]),
+    ("a b c d e f g h i", False, ["too long"]),
+    ("nothing", False, []),
+]
+
+
+@pytest.fixture
+def synonyms(tmp_path):
+    return Synonyms(tmp_path, write_synonyms(KNOWN, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("renal failure", [("renal failure", ["kidney injury", "aki"])]),
+        ("Acute  RENAL failure?", [("Acute  RENAL failure", ["acute kidney injury"])]),
+        ("renal (failure) failure", [("renal (failure", ["kidney injury", "aki"]), ("failure", ["breakdown"])]),
+        ("MS or type 2 diabetes", [("MS", ["multiple sclerosis"]), ("type 2 diabetes", ["t2dm"])]),
+        ("ms Smith", []),
+        ("a b c d e f g h i nothing", []),
+        ("", []),
+    ],
+)
+def test_the_longest_terms_of_a_query_are_found(synonyms, query, expected):
+    assert synonyms.expand(query) == [Expansion(*each) for each in expected]
+
+
+@given(st.text(max_size=60))
+def test_any_query_is_expanded(tmp_path_factory, query):
+    folder = tmp_path_factory.getbasetemp() / "any"
+    folder.mkdir(exist_ok=True)
+    for expansion in Synonyms(folder, write_synonyms(KNOWN, folder)).expand(query):
+        assert expansion.words in query
+        assert expansion.synonyms
+
+
+def test_a_changed_file_is_refused(tmp_path):
+    checksum = write_synonyms(KNOWN, tmp_path)
+    (tmp_path / "synonyms.marisa").write_bytes(b"")
+    with pytest.raises(ValueError, match="SHA-256 is not the manifest's"):
+        Synonyms(tmp_path, checksum)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory, unused_encoder):
+    return build_tiny_release(tmp_path_factory.mktemp("expanded"), unused_encoder)
+
+
+@pytest.fixture
+def start(release, tmp_path, monkeypatch):
+    services = []
+
+    def start(known):
+        copy = shutil.copytree(release, tmp_path / "release")
+        manifest = json.loads((copy / MANIFEST).read_text())
+        manifest["synonyms"] = write_synonyms(known, copy) if known else ""
+        (copy / MANIFEST).write_text(json.dumps(manifest))
+        services.append(Service(copy, unit_vectors, monkeypatch))
+        return services[-1]
+
+    yield start
+    for service in services:
+        service.close()
+
+
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+def test_synonyms_are_found_and_shown(start, mode):
+    service = start([("bronchospasm", False, ["asthma exacerbation", "wheezing"])])
+    without = service.search("bronchospasm", mode=mode, k=1).json()
+    assert without["expansions"] == []
+    assert not any("asthma" in hit["text"] for hit in without["hits"] if mode == "lexical")
+    answer = service.search("bronchospasm", mode=mode, k=1, expand=True).json()
+    assert answer["expansions"] == [{"words": "bronchospasm", "synonyms": ["asthma exacerbation", "wheezing"]}]
+    (hit,) = answer["hits"]
+    lit = {hit["text"][start:stop].lower() for start, stop in hit["highlights"]}
+    assert "asthma" in lit or "wheezing" in lit
+    assert hit["scores"]["lexical"] > 0
+
+
+def test_the_encoder_needs_no_synonyms(start):
+    service = start([("bronchospasm", False, ["asthma"])])
+    assert service.search("bronchospasm", mode="dense", expand=True).json()["expansions"] == []
+
+
+def test_a_release_without_a_graph_cannot_expand(start):
+    answer = start([]).search("bronchospasm", expand=True)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert answer.json()["errors"] == [{"field": "expand", "reason": "the release was built without a knowledge graph"}]
