@@ -15,6 +15,8 @@ class AuditLogSettings(BaseModel):
 
     path: Path
     key_file: Path
+    heads: Path | None = None
+    """The file that keeps how far the last check came, out of reach of whoever can write the records."""
 
 
 class AuditJobSettings(BaseModel):
@@ -25,7 +27,7 @@ class AuditJobSettings(BaseModel):
 def run(settings: AuditJobSettings) -> None:
     audit = settings.audit
     require(audit__path=audit.path, audit__key_file=audit.key_file)
-    report = verify(audit.path, read_key(audit.key_file))
+    report = verify(audit.path, read_key(audit.key_file), audit.heads)
     for finding in report.findings:
         print(f"{finding.kind}: {finding.where}, writer {finding.writer}")
     for writer in report.unended:

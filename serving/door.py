@@ -47,8 +47,7 @@ class Desk:
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on beside the requests, until cancelled."""
-        watching = [self.gate.folder.watch()] if self.gate else []
-        return [*watching, *([self.recorder.tend()] if self.recorder else [])]
+        return [*(self.gate.jobs() if self.gate else []), *([self.recorder.tend()] if self.recorder else [])]
 
     async def identify(self, headers: Headers) -> Caller:
         """Who makes the request. Raises ProblemError as `Gate.identify` does."""

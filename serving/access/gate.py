@@ -1,9 +1,10 @@
 """Where a request comes in: who makes it, for which reason, and which patients it may reach."""
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -53,6 +54,10 @@ class Gate:
         self._settings = settings
         self.folder = AccessFolder(settings.path)
         self._tokens = TokenChecker(settings.oidc) if settings.oidc else None
+
+    def jobs(self) -> list[Coroutine[Any, Any, None]]:
+        """What goes on beside the requests, until cancelled."""
+        return [self.folder.watch(), *([self._tokens.refresh()] if self._tokens else [])]
 
     async def identify(self, headers: Mapping[str, str]) -> Caller:
         """Who makes the request, by `Authorization: Bearer <API key or token>`.

@@ -1,5 +1,6 @@
 """Tokens of an identity provider: JWT (RFC 7519) by OpenID Connect, signed with a key of the issuer's JWKS."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from time import monotonic
@@ -33,7 +34,7 @@ class OidcSettings(BaseModel):
     policy_claim: str = "drehr_policy"
     """The claim that names the policy."""
     jwks_max_age_s: float = Field(default=300.0, gt=0)
-    """After so long the keys are fetched again; those that are known serve on when the issuer does not answer."""
+    """After half of it the keys are fetched again; those that are known serve on when the issuer does not answer."""
 
 
 class TokenChecker:
@@ -42,7 +43,8 @@ class TokenChecker:
     def __init__(self, settings: OidcSettings) -> None:
         self._settings = settings
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched = self._tried = float("-inf")
+        self._tried = float("-inf")
+        self._fetching = asyncio.Lock()
 
     async def caller(self, token: str) -> Caller:
         """Who bears the token. Raises ProblemError: 401 for one that is not valid, 503 while no keys can be had."""
@@ -74,6 +76,12 @@ class TokenChecker:
             raise refuse("invalid_token", "this token lacks a claim, or one of them is not valid") from None
         return self._caller(claims)
 
+    async def refresh(self) -> None:
+        """Fetch the keys again and again, beside the requests, until cancelled."""
+        while True:
+            is_there = await self._fetch()
+            await asyncio.sleep(self._settings.jwks_max_age_s / 2 if is_there else FETCH_PAUSE_S)
+
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         granted, prefix = claims.get("scope", ""), self._settings.scope_prefix
         names = granted.split() if isinstance(granted, str) else [str(each) for each in granted or ()]
@@ -84,10 +92,11 @@ class TokenChecker:
         return Caller(f"oidc:{claims['sub']}", scopes, policy)
 
     async def _key(self, identity: str) -> jwt.PyJWK:
-        is_old = monotonic() - self._fetched > self._settings.jwks_max_age_s
-        if (is_old or identity not in self._keys) and monotonic() - self._tried > FETCH_PAUSE_S:
+        if not self._keys:
+            async with self._fetching:  # The first fetch may be on its way.
+                pass
+        if identity not in self._keys and monotonic() - self._tried > FETCH_PAUSE_S:
             # Whoever asks meanwhile is answered with the keys that are known: nobody waits for somebody else's token.
-            self._tried = monotonic()
             await self._fetch()
         if not self._keys:
             raise ProblemError(503, "no_issuer_keys", "the identity provider's keys cannot be had", retry_after_s=10)
@@ -95,16 +104,18 @@ class TokenChecker:
             raise refuse("unknown_signing_key", "this token is signed with a key that the issuer does not publish")
         return self._keys[identity]
 
-    async def _fetch(self) -> None:
-        """Take over the issuer's keys; those there are stay when it does not answer."""
+    async def _fetch(self) -> bool:
+        """Take over the issuer's keys; those there are stay when it does not answer. Whether it did."""
+        self._tried = monotonic()
         try:
-            async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S) as client:
+            async with self._fetching, httpx.AsyncClient(timeout=FETCH_TIMEOUT_S) as client:
                 url = self._settings.jwks_url or await self._published_url(client)
                 answer = (await client.get(url)).raise_for_status().json()
             self._keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(answer).keys if key.key_id}
-            self._fetched = monotonic()
         except Exception as error:
             logger.warning("the identity provider's keys cannot be had: %s", type(error).__name__)
+            return False
+        return True
 
     async def _published_url(self, client: httpx.AsyncClient) -> str:
         where = f"{self._settings.issuer.rstrip('/')}/.well-known/openid-configuration"

@@ -41,12 +41,15 @@ class Report(NamedTuple):
     findings: list[Finding]
 
 
-def verify(folder: Path, key: bytes) -> Report:
+def verify(folder: Path, key: bytes, kept: Path | None = None) -> Report:
     """Check every chain against the key and the heads of the check before; keep the heads of chains that are right.
+
+    They are `kept` in a file: beside the records where none is named, which whoever can remove records can remove too.
 
     Raises ValueError where the file of heads is not what was written.
     """
-    before = _read_heads(folder / HEADS, key)
+    kept = kept or folder / HEADS
+    before = _read_heads(kept, key)
     now = dict(before)
     records, unended, findings = 0, [], []
     for writer in sorted({each.name for each in folder.iterdir() if each.is_dir()} | before.keys()):
@@ -57,7 +60,7 @@ def verify(folder: Path, key: bytes) -> Report:
         unended += [] if ended else [writer]
         findings += [Finding(writer, *each) for each in wrong]
     heads = Heads(links=now, mac=_mac_of(now, key))
-    write_whole(folder / HEADS, heads.model_dump_json(indent=1).encode())
+    write_whole(kept, heads.model_dump_json(indent=1).encode())
     return Report(records, unended, findings)
 
 

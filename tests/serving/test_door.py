@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from in_process import Service, build_tiny_release, unit_vectors
+from issuer import Issuer
 
 from serving.access.keys import create_key, revoke_key
 from serving.audit.verify import verify
@@ -161,6 +162,18 @@ def test_a_revoked_key_is_refused(guarded, access, records):
     revoke_key(access, key.split("_")[1])
     refused(guarded().ask(search(), key=key), 401, "revoked_key")
     assert [record["status"] for record in records()] == [401]
+
+
+def test_a_token_s_bearer_is_let_in_to_what_it_says(guarded, access, records):
+    issuer = Issuer()
+    service = guarded(gate={"oidc": {"issuer": issuer.url, "audience": "drehr"}})
+    assert service.ask(search(), key=issuer.token(drehr_policy="ours")).status_code == 200
+    refused(service.ask(search(), key=issuer.token(drehr_policy="gone")), 403, "no_policy")
+    refused(service.ask(search(), key=issuer.token(drehr_policy="ours", scope="openid")), 403, "missing_scope")
+    refused(service.ask(search(), key=issuer.token(drehr_policy="ours", exp=1)), 401, "expired_token")
+    assert service.ask(search(), key=key_of(access)).status_code == 200
+    issuer.stop()
+    assert [record["who"] for record in records()][:4] == ["oidc:ann"] * 3 + [None]
 
 
 def test_words_of_filters_are_no_syntax(guarded, access):

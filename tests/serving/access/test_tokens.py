@@ -1,70 +1,20 @@
 """Tokens of an issuer that serves its keys over HTTP, as identity providers do."""
 
 import asyncio
-import json
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from issuer import KEYS, Issuer
 
 from serving.access import tokens
 from serving.access.tokens import OidcSettings, TokenChecker
 from serving.problems import ProblemError
-
-KEYS = {name: rsa.generate_private_key(public_exponent=65537, key_size=2048) for name in ("one", "two")}
-ELLIPTIC = ec.generate_private_key(ec.SECP256R1())
-
-
-class Issuer:
-    """Publishes the keys in `published`; counts how often it is asked for them."""
-
-    def __init__(self):
-        issuer = self
-        self.published, self.asked, self.is_down = ["one"], 0, False
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                issuer.asked += self.path == "/keys"
-                paths = {
-                    "/.well-known/openid-configuration": {"jwks_uri": f"{issuer.url}/keys"},
-                    "/keys": issuer.jwks(),
-                }
-                self.send_response(503 if issuer.is_down else 200)
-                self.end_headers()
-                self.wfile.write(json.dumps(paths[self.path]).encode())
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def jwks(self):
-        rsa_keys = [
-            {**jwt.algorithms.RSAAlgorithm.to_jwk(KEYS[name].public_key(), as_dict=True), "kid": name, "alg": "RS256"}
-            for name in self.published
-        ]
-        elliptic = jwt.algorithms.ECAlgorithm.to_jwk(ELLIPTIC.public_key(), as_dict=True)
-        return {"keys": [*rsa_keys, {**elliptic, "kid": "elliptic", "alg": "ES256"}]}
-
-    def token(self, kid="one", algorithm="RS256", key=None, **claims):
-        now = int(time.time())
-        known = {"iss": self.url, "aud": "drehr", "sub": "ann", "exp": now + 60, "scope": "openid drehr:read"}
-        known |= {"drehr_policy": "ward", **claims}
-        held = {name: value for name, value in known.items() if value is not None}
-        return jwt.encode(held, KEYS.get(kid, ELLIPTIC) if key is None else key, algorithm, headers={"kid": kid})
 
 
 @pytest.fixture
 def issuer():
     issuer = Issuer()
     yield issuer
-    issuer.server.shutdown()
-    issuer.server.server_close()
+    issuer.stop()
 
 
 @pytest.fixture
@@ -141,9 +91,26 @@ def test_known_keys_serve_on_while_the_issuer_is_down(issuer, checker, monkeypat
     caller(checker, issuer.token())
     issuer.is_down = True
     monkeypatch.setattr(tokens, "FETCH_PAUSE_S", 0)
-    checker._fetched = float("-inf")
+    assert refusal(checker, issuer.token("two")) == (401, "unknown_signing_key")
     assert caller(checker, issuer.token()).name == "oidc:ann"
     assert issuer.asked == 1, "the second time it did not even say where"
+
+
+def test_a_key_that_is_withdrawn_goes_without_anybody_waiting_for_it(issuer, monkeypatch):
+    async def a_while():
+        refreshing = asyncio.create_task(checker.refresh())
+        while issuer.asked < 2:
+            await asyncio.sleep(0.01)
+        await checker.caller(issuer.token())
+        issuer.published = ["two"]
+        asked = issuer.asked
+        while issuer.asked < asked + 2:
+            await asyncio.sleep(0.01)
+        refreshing.cancel()
+
+    checker = TokenChecker(OidcSettings(issuer=issuer.url, audience="drehr", jwks_max_age_s=0.02))
+    asyncio.run(a_while())
+    assert refusal(checker, issuer.token("one")) == (401, "unknown_signing_key")
 
 
 def test_without_keys_nobody_is_let_in(issuer, checker):

@@ -171,6 +171,16 @@ def test_the_hash_of_a_query_never_binds_a_record():
     assert keyed_hash(KEY, "query", asked) != json.loads(line)["mac"]
 
 
+def test_heads_kept_elsewhere_tell_of_a_chain_that_is_taken_away_with_what_lay_beside_it(written, tmp_path):
+    folder, _ = written
+    verify(folder, KEY, tmp_path / "elsewhere.json")
+    assert not (folder / HEADS).exists()
+    for each in folder.iterdir():
+        shutil.rmtree(each)
+    (finding,) = verify(folder, KEY, tmp_path / "elsewhere.json").findings
+    assert finding.kind == "cut off"
+
+
 def test_changed_heads_are_refused(written):
     folder, _ = written
     verify(folder, KEY)
