@@ -18,6 +18,7 @@ from encoders.workers import WorkerSettings
 from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.steps import Step, run_step
+from serving.manifest import IndexKind
 from serving.release import build_release, searchable_chunks
 
 PART_CHUNKS = 50_000
@@ -28,6 +29,8 @@ class IndexSettings(BaseModel):
     """How an index is cut."""
 
     shards: int = Field(default=2, gt=0)
+    kind: IndexKind | None = None
+    """None: exact where a shard has up to 50,000 rows, 8 bits a dimension with exact rescoring beyond."""
 
 
 class BuildIndexSettings(BaseModel):
@@ -53,8 +56,9 @@ def run(settings: BuildIndexSettings) -> None:
         store.begin_vectors(encoder.fingerprint, encoder.spec.dimension)
         _encode_missing(store, chunks, encoder.fingerprint, settings)
         names = known_synonyms(BuiltGraph.open(graph)) if graph else None
-        build_release(store, chunks, encoder.fingerprint, settings.encoder, step.folder, settings.index.shards, names)
-        return {"chunks": chunks.count_rows(), "shards": settings.index.shards}
+        cut = settings.index
+        build_release(store, chunks, encoder.fingerprint, settings.encoder, step.folder, cut.shards, cut.kind, names)
+        return {"chunks": chunks.count_rows(), "shards": cut.shards}
 
     run_step(
         "build_index",

@@ -6,7 +6,8 @@ It never changes once written, but that a purge replaces it by one without what 
     encoder/                a copy of the encoder, unless it is the bundled one
     synonyms.marisa         other names of what a query names, where a knowledge graph was given
     shard-<i>/rows.arrow    chunks ordered by (bucket, patient), with their Lance row ids; memory-mapped
-    shard-<i>/vectors.faiss exact inner products of normalised vectors, in the order of the rows
+    shard-<i>/vectors.npy   normalised vectors in the order of the rows: float32, or float16 beside lists of codes
+    shard-<i>/lists.faiss   lists of codes of a large shard (FAISS IVF)
 
 Words are searched in the store's full text index, so the store must outlive the release.
 """
@@ -26,6 +27,10 @@ from corpus.tables import N_BUCKETS
 MANIFEST = "release.json"
 
 
+IndexKind = Literal["exact", "sq8", "rabitq"]
+"""Every vector scored, or lists of codes: 8 bits a dimension, or 1."""
+
+
 class ShardManifest(BaseModel):
     """One shard: its buckets, how many rows lie in them, and the SHA-256 of its files."""
 
@@ -33,6 +38,9 @@ class ShardManifest(BaseModel):
 
     buckets: list[int]
     rows: int
+    index: IndexKind = "exact"
+    nprobe: int = 0
+    """Of the lists of codes those that a query reads."""
     checksums: dict[str, str]
 
 
@@ -41,7 +49,7 @@ class ReleaseManifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     encoder: str
     """`bundled`, or the folder of the copy, relative to the release."""
     encoder_fingerprint: str

@@ -50,8 +50,9 @@ def purge_release(release: Path, chunks: lance.LanceDataset) -> int:
             .join(current, ["chunk_id", "version"], join_type="left semi")
         )
         kept_rows = np.sort(kept["at"].to_numpy())
-        vectors = index.reconstruct_n(0, index.ntotal)[kept_rows]
-        shards.append(write_shard(aside / f"shard-{number}", shard.buckets, rows.take(pa.array(kept_rows)), vectors))
+        vectors = index.vectors[kept_rows].astype(np.float32)
+        rows_left = rows.take(pa.array(kept_rows))
+        shards.append(write_shard(aside / f"shard-{number}", shard.buckets, rows_left, vectors, shard.index))
         dropped += len(rows) - len(kept_rows)
     purged = manifest.model_copy(update={"shards": shards, "purged_version": chunks.version})
     (aside / MANIFEST).write_text(purged.model_dump_json(indent=1))

@@ -20,7 +20,7 @@ from encoders.spec import BUNDLED, read_spec, resolve
 from encoders.spec import fingerprint as fingerprint_of
 from serving.expansion import write_synonyms
 from serving.lexical import index_text
-from serving.manifest import MANIFEST, ReleaseManifest, ShardManifest, read_manifest
+from serving.manifest import MANIFEST, IndexKind, ReleaseManifest, ShardManifest, read_manifest
 from serving.shard_files import write_shard
 from serving.vectors import unit_vectors
 
@@ -40,13 +40,15 @@ def build_release(
     encoder: str | Path,
     output: Path,
     shards: int,
+    kind: IndexKind | None = None,
     synonyms: Iterable[tuple[str, bool, Sequence[str]]] | None = None,
 ) -> None:
     """Write the release of these chunks of the store and their `vectors/<fingerprint>.lance` into `output`.
 
     `encoder` is "bundled" or a folder; `shards` lists of buckets hold about the same number of rows each. Raises
     ValueError when the encoder is another one than the vectors', or a chunk has no usable vector. Chunks that were
-    replaced since need none: their replacement is followed. For `synonyms` see `write_synonyms`.
+    replaced since need none: their replacement is followed. For `kind` and `synonyms` see `write_shard` and
+    `write_synonyms`.
     """
     folder = resolve(str(encoder))
     spec = read_spec(folder)
@@ -69,7 +71,7 @@ def build_release(
         chunks_version=chunks.version,
         synonyms="" if synonyms is None else write_synonyms(synonyms, output),
         shards=[
-            _build_shard(chunks, replaced, vectors, buckets, spec.dimension, output / f"shard-{number}")
+            _build_shard(chunks, replaced, vectors, buckets, spec.dimension, output / f"shard-{number}", kind)
             for number, buckets in enumerate(_split_buckets(chunks, shards))
         ],
     )
@@ -114,6 +116,7 @@ def _build_shard(
     buckets: list[int],
     dimension: int,
     folder: Path,
+    kind: IndexKind | None,
 ) -> ShardManifest:
     within = f"bucket BETWEEN {buckets[0]} AND {buckets[-1]}" if buckets else "false"
     rows = chunks.to_table(columns=CHUNK_SCHEMA.names, with_row_id=True, filter=within)
@@ -122,4 +125,4 @@ def _build_shard(
     rows = rows.set_column(rows.schema.get_field_index("text"), "text", rows["text"].cast(pa.large_string()))
     rows = rows.sort_by([*order, ("char_start", "ascending")]).rename_columns({"_rowid": "row_id"})
     batches = vectors.to_batches(columns=["chunk_id", "version", "vector"], batch_size=65_536)
-    return write_shard(folder, buckets, rows, unit_vectors(rows, batches, dimension, vectors.uri))
+    return write_shard(folder, buckets, rows, unit_vectors(rows, batches, dimension, vectors.uri), kind)

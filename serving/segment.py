@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,20 +12,18 @@ from numpy.typing import NDArray
 
 from serving.protocol import Filters
 from serving.scope import Scope
+from serving.vector_index import Rows, VectorIndex
 
 KEPT_SCOPES = 64
-Rows = NDArray[np.int64]
-"""Numbers of rows, ascending."""
 
 
 class Segment:
     """Rows that do not change: a release's shard, or what came since."""
 
-    def __init__(self, rows: pa.Table, index: Any) -> None:
-        """`rows` has the columns of a chunk and `row_id`, equal patients together; `index` (flat) their vectors."""
+    def __init__(self, rows: pa.Table, index: VectorIndex) -> None:
+        """`rows` has the columns of a chunk and `row_id`, equal patients together; `index` has their vectors."""
         self.rows = rows
-        self._index = index
-        self.vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(-1, index.d)
+        self.index = index
         self.versions = rows["version"].to_numpy()
         self.row_ids = rows["row_id"].to_numpy().astype(np.int64)
         self._by_row_id = np.argsort(self.row_ids)
@@ -89,21 +86,16 @@ class Segment:
             rows = passed if rows is None else rows[passed]
         return rows
 
-    def nearest(self, vectors: NDArray[np.float32], depth: int, rows: Rows | None = None) -> list[Rows]:
+    def nearest(self, queries: NDArray[np.float32], depth: int, rows: Rows | None = None) -> list[Rows]:
         """The best `depth` rows (or all there are) of each query vector (queries, dimension), among `rows` if given."""
-        available = len(self) if rows is None else len(rows)
-        depth = min(depth, available)
+        depth = min(depth, len(self) if rows is None else len(rows))
         if not depth:
-            return [np.empty(0, np.int64) for _ in vectors]
-        if rows is None:
-            return list(self._index.search(vectors, depth)[1])
-        mask = np.zeros(len(self), bool)
-        mask[rows] = True
-        bits = np.packbits(mask, bitorder="little")
-        selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-        parameters = faiss.SearchParameters()
-        parameters.sel = selector
-        return list(self._index.search(vectors, depth, params=parameters)[1])
+            return [np.empty(0, np.int64) for _ in queries]
+        return self.index.nearest(queries, depth, rows)
+
+    def cosines(self, query: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
+        """Of these rows with a query vector (dimension,)."""
+        return self.index.vectors[rows].astype(np.float32, copy=False) @ query
 
 
 class _Codes:

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from serving.protocol import Filters
 from serving.scope import Scope
-from serving.segment import Rows
 from serving.shard_state import ShardState
+from serving.vector_index import Rows
 
 RowIds = NDArray[np.int64]
 """Lance's ids of rows: the same in every replica, whatever it has followed since."""

@@ -181,7 +181,7 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
         here = at >= 0
         versions[here] = part.segment.versions[at[here]]
         if query.vector is not None:
-            dense[here] = part.segment.vectors[at[here]] @ query.vector
+            dense[here] = part.segment.cosines(query.vector, at[here])
     coverage = 0.0
     if query.mode == "hybrid" and lexical.any():
         best = _contents(state, rows[lexical == lexical.max()], ["text"])

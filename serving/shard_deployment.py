@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import faiss
 from pydantic import BaseModel, Field
 from ray import serve
 from ray.serve import Application
+from threadpoolctl import threadpool_limits
 
 from serving.bare_errors import bare
 from serving.shard import Candidates, Shard, ShardQuery
@@ -26,7 +26,7 @@ class ShardSettings(BaseModel):
     num_cpus: float = 0.1
     """Logical CPUs a replica reserves with Ray; below 1 so that a laptop holds the whole service."""
     threads: int = Field(default=1, gt=0)
-    """FAISS threads of a replica."""
+    """Threads of a replica that score vectors."""
     max_replicas: int = Field(default=1, gt=0)
     max_ongoing_requests: int = Field(default=64, gt=0)
     """Batches of queries a replica takes at once."""
@@ -36,7 +36,8 @@ class ShardDeployment:
     """Queries in, candidates out; rows in, contents out; both in batches. Loading checks the files."""
 
     def __init__(self, release: str, number: int, settings: ShardSettings) -> None:
-        faiss.omp_set_num_threads(settings.threads)
+        # Of FAISS's own, and of the linear algebra under FAISS and NumPy.
+        threadpool_limits(settings.threads)
         self._shard = Shard.load(Path(release), number)
         self._scope = ScopeReceiver()
         self._following = asyncio.get_running_loop().create_task(self._follow())

@@ -1,4 +1,4 @@
-"""The files of a release's shard: rows in patient order and their vectors, checked when they are read."""
+"""The files of a release's shard: rows in patient order, their vectors, and lists of codes where it is large."""
 
 from pathlib import Path
 
@@ -7,36 +7,49 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from serving.manifest import ShardManifest, check_file, checksum_of, read_manifest
+from serving.coarse_lists import build_lists
+from serving.manifest import IndexKind, ShardManifest, check_file, checksum_of, read_manifest
+from serving.vector_index import CoarseIndex, ExactIndex, VectorIndex
 
-ROWS, VECTORS = "rows.arrow", "vectors.faiss"
+ROWS, VECTORS, LISTS = "rows.arrow", "vectors.npy", "lists.faiss"
+LARGEST_EXACT = 50_000
+"""Rows of a shard that is exact where no kind of index is asked for."""
 
 
-def write_shard(folder: Path, buckets: list[int], rows: pa.Table, vectors: NDArray[np.float32]) -> ShardManifest:
-    """Write rows, and their unit vectors (rows, dimension), into a new folder."""
+def write_shard(
+    folder: Path, buckets: list[int], rows: pa.Table, vectors: NDArray[np.float32], kind: IndexKind | None
+) -> ShardManifest:
+    """Write rows, and their unit vectors (rows, dimension), into a new folder; `kind` None goes by their number."""
     folder.mkdir()
     with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    faiss.write_index(index, str(folder / VECTORS))
-    checksums = {name: checksum_of(folder / name) for name in (ROWS, VECTORS)}
-    return ShardManifest(buckets=buckets, rows=rows.num_rows, checksums=checksums)
+    kind = kind or ("exact" if len(rows) <= LARGEST_EXACT else "sq8")
+    nprobe = 0
+    if kind == "exact" or not len(rows):
+        kind = "exact"
+        np.save(folder / VECTORS, vectors)
+    else:
+        np.save(folder / VECTORS, vectors.astype(np.float16))
+        lists, nprobe = build_lists(vectors, kind)
+        faiss.write_index(lists, str(folder / LISTS))
+    checksums = {file.name: checksum_of(file) for file in sorted(folder.iterdir())}
+    return ShardManifest(buckets=buckets, rows=rows.num_rows, index=kind, nprobe=nprobe, checksums=checksums)
 
 
-def load_shard(release: Path, number: int) -> tuple[pa.Table, faiss.Index]:
-    """Rows (memory-mapped) and vector index of one shard, after checking both against the manifest.
+def load_shard(release: Path, number: int) -> tuple[pa.Table, VectorIndex]:
+    """Rows and vectors of one shard, both mapped, after checking every file against the manifest.
 
     Raises ValueError naming the file that is missing, changed or of another length.
     """
     manifest = read_manifest(release).shards[number]
     folder = release / f"shard-{number}"
     for name, checksum in manifest.checksums.items():
-        path = folder / name
-        check_file(path, checksum)
+        check_file(folder / name, checksum)
     rows = pa.ipc.open_file(pa.memory_map(str(folder / ROWS))).read_all()
-    index = faiss.read_index(str(folder / VECTORS))
-    if not rows.num_rows == index.ntotal == manifest.rows:
-        counts = f"{rows.num_rows} rows and {index.ntotal} vectors, the manifest says {manifest.rows}"
+    vectors = np.load(folder / VECTORS, mmap_mode="r")
+    if not rows.num_rows == len(vectors) == manifest.rows:
+        counts = f"{rows.num_rows} rows and {len(vectors)} vectors, the manifest says {manifest.rows}"
         raise ValueError(f"{folder}: {counts}; rebuild the release")
-    return rows, index
+    if manifest.index == "exact":
+        return rows, ExactIndex(vectors)
+    return rows, CoarseIndex(faiss.read_index(str(folder / LISTS)), vectors, manifest.nprobe)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import faiss
 import lance
 import numpy as np
 import pyarrow as pa
@@ -15,8 +14,9 @@ from corpus.lance_rows import among
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, REMOVED_SCHEMA
 from serving.manifest import ReleaseManifest, open_chunks, read_manifest
-from serving.segment import Rows, Segment
+from serving.segment import Segment
 from serving.shard_files import load_shard
+from serving.vector_index import ExactIndex, Rows
 from serving.vectors import unit_vectors
 
 SINCE = "_row_last_updated_at_version > {version}"
@@ -85,7 +85,7 @@ class Follower:
         self._buckets = f"bucket BETWEEN {buckets[0]} AND {buckets[-1]}" if buckets else "false"
         chunks = open_chunks(self._manifest)
         base = Part(Segment(*load_shard(release, number)))
-        nothing = base.segment.rows.slice(0, 0), faiss.IndexFlatIP(self._manifest.dimension)
+        nothing = base.segment.rows.slice(0, 0), ExactIndex(np.empty((0, self._manifest.dimension), np.float32))
         self.state = ShardState(self._manifest.chunks_version, 0, chunks, base, Part(Segment(*nothing)))
 
     def follow(self) -> bool:
@@ -135,11 +135,9 @@ class Follower:
         kept = np.arange(len(segment)) if kept is None else kept
         new = new.rename_columns({"_rowid": "row_id"})
         rows = pa.concat_tables([segment.rows.take(pa.array(kept)), new.cast(segment.rows.schema)])
-        vectors = np.concatenate([segment.vectors[kept], self._vectors_of(new)])
+        vectors = np.concatenate([segment.index.vectors[kept], self._vectors_of(new)])
         order = pc.sort_indices(rows["patient_id"])
-        index = faiss.IndexFlatIP(self._manifest.dimension)
-        index.add(vectors[order.to_numpy()])
-        return Part(Segment(rows.take(order), index))
+        return Part(Segment(rows.take(order), ExactIndex(vectors[order.to_numpy()])))
 
     def _vectors_of(self, rows: pa.Table) -> NDArray[np.float32]:
         fingerprint = self._manifest.encoder_fingerprint

@@ -13,6 +13,7 @@ from ray_jobs import purge as job
 from serving import purging
 from serving.manifest import open_chunks, read_manifest
 from serving.purging import first_due, mend_release, purge_release
+from serving.release import build_release, searchable_chunks
 from serving.shard import Shard
 
 CANARY, PATIENT = "zebracanary", "patient-zebra"
@@ -61,6 +62,21 @@ def test_no_file_holds_what_was_removed_and_the_rest_is_found(served, monkeypatc
     assert served.found("kidney injury") == by_word == served.found("kidney injury", shards=served.load())
     version = served.write(a_note("after", 1, "zzz"))
     assert served.found("zzz", min_version=version, shards=served.load()) == {"after_0": "zzz"}
+
+
+def test_a_release_of_codes_is_purged(served, built, unused_encoder):
+    shutil.rmtree(served.release)
+    store = Store(served.store.folder)
+    chunks = searchable_chunks(store)
+    build_release(store, chunks, unused_encoder[1], built / "release" / "encoder", served.release, 2, "sq8")
+    assert {shard.index for shard in read_manifest(served.release).shards} == {"sq8"}
+    served.shards = served.load()
+    served.write(remove_patients=[PATIENT])
+    served.follow()
+    before = served.found()
+    assert served.purge() == 2
+    assert served.found(shards=served.load()) == before
+    assert telling(served.release.parent) == []
 
 
 def test_a_release_from_before_a_purge_is_refused(served, tmp_path):

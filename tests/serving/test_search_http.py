@@ -277,7 +277,7 @@ def test_a_killed_shard_comes_back_and_no_answer_is_silently_short(service):
 @pytest.mark.long
 def test_a_release_that_fails_its_check_is_refused_and_the_old_one_goes_on(service, releases, serve_settings, tmp_path):
     broken = shutil.copytree(releases[1], tmp_path / "broken")
-    (broken / "shard-0/vectors.faiss").write_bytes(b"")
+    (broken / "shard-0/vectors.npy").write_bytes(b"")
     with pytest.raises(ValueError, match="SHA-256"):
         deploy(serve_settings(broken))
     assert search(service).json()["release"]["id"] == read_manifest(releases[2]).id

@@ -1,0 +1,110 @@
+"""The vectors of a segment's rows, and the nearest of them: exact, or through coarse codes and exact scores after."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+"""Numbers of rows, ascending."""
+Vectors = NDArray[np.float32]
+
+_FAISS: Any = faiss
+"""Its stubs do not know the constructors in Python, which keep what they are given alive."""
+GATHERED = 0.05
+"""Up to this share of the rows is copied out to be scored; of more, all rows are scored where they lie."""
+BLOCK = 65_536
+SCANNED = 20_000
+"""Up to so many allowed rows of a coarse index are scored exactly, one by one: it is as fast, and misses none."""
+CANDIDATES = 4
+"""Times as many rows as are wanted come from the codes, to be ranked by their exact scores."""
+FEWEST_CANDIDATES = 100
+
+
+class VectorIndex(Protocol):
+    """Unit vectors by row number."""
+
+    vectors: NDArray[Any]
+    """(rows, dimension), float32 or float16."""
+
+    def nearest(self, queries: Vectors, depth: int, rows: Rows | None = None) -> list[Rows]:
+        """Of each query (queries, dimension) the `depth` rows of the greatest cosines, best first, among `rows`.
+
+        `depth` is at most the number of rows there are.
+        """
+
+
+class ExactIndex:
+    """Every row is scored. The vectors may lie in a mapped file."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+
+    def nearest(self, queries: Vectors, depth: int, rows: Rows | None = None) -> list[Rows]:
+        """See VectorIndex."""
+        if rows is None:
+            return list(faiss.knn(queries, self.vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)[1])
+        return [rows[_best(scores, depth)] for scores in _scores(self.vectors, queries, rows)]
+
+
+class CoarseIndex:
+    """Lists of codes (FAISS IVF) name candidates, the vectors (float16, in a mapped file) rank them."""
+
+    def __init__(self, lists: Any, vectors: NDArray[Any], nprobe: int) -> None:
+        """`lists` (faiss.IndexIVF); `nprobe` of them are read for a query of all rows, more for a query of some."""
+        self.vectors = vectors
+        self._lists = lists
+        self._nprobe = nprobe
+
+    def nearest(self, queries: Vectors, depth: int, rows: Rows | None = None) -> list[Rows]:
+        """See VectorIndex."""
+        exactly = partial(self._exactly, depth=depth, rows=rows)
+        if rows is not None and len(rows) <= SCANNED:
+            return [exactly(query) for query in queries]
+        wanted = max(CANDIDATES * depth, FEWEST_CANDIDATES)
+        _, found = self._lists.search(queries, wanted, params=self._parameters(rows))
+        ranked = [self._ranked(query, each[each >= 0], depth) for query, each in zip(queries, found, strict=True)]
+        # The lists that were read may hold fewer than are wanted; a filter never makes an answer short.
+        return [each if len(each) == depth else exactly(query) for query, each in zip(queries, ranked, strict=True)]
+
+    def _parameters(self, rows: Rows | None) -> Any:
+        if rows is None:
+            return _FAISS.SearchParametersIVF(nprobe=self._nprobe)
+        nprobe = min(self._lists.nlist, self._nprobe * len(self.vectors) // len(rows))
+        mask = np.zeros(len(self.vectors), bool)
+        mask[rows] = True
+        selector = _FAISS.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        return _FAISS.SearchParametersIVF(nprobe=nprobe, sel=selector)
+
+    def _ranked(self, query: NDArray[np.float32], candidates: Rows, depth: int) -> Rows:
+        scores = self.vectors[candidates].astype(np.float32) @ query
+        return candidates[_best(scores, min(depth, len(candidates)))]
+
+    def _exactly(self, query: NDArray[np.float32], depth: int, rows: Rows | None) -> Rows:
+        allowed = np.arange(len(self.vectors)) if rows is None else rows
+        return allowed[_best(_scores(self.vectors, query[None], allowed)[0], depth)]
+
+
+def _scores(vectors: NDArray[Any], queries: Vectors, rows: Rows) -> Vectors:
+    """Cosines (queries, rows)."""
+    if len(rows) <= GATHERED * len(vectors):
+        return queries @ vectors[rows].astype(np.float32, copy=False).T
+    blocks: Sequence[Vectors] = [
+        queries @ vectors[start : start + BLOCK].astype(np.float32, copy=False).T
+        for start in range(0, len(vectors), BLOCK)
+    ]
+    return np.concatenate(blocks, axis=1)[:, rows]
+
+
+def _best(scores: NDArray[np.float32], depth: int) -> Rows:
+    """Places of the `depth` greatest, in descending order, equal ones by place."""
+    if depth < len(scores):
+        least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+        above, level = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+        places = np.concatenate([above, level[: depth - len(above)]])
+    else:
+        places = np.arange(len(scores))
+    return places[np.argsort(-scores[places], kind="stable")]
