@@ -18,8 +18,8 @@ from corpus.writing import Changes, Encode, StoreWriter
 from serving.bare_errors import bare
 from serving.batching import Batcher
 from serving.kept_replicas import keeping_replicas
-from serving.manifest import ReleaseManifest
 from serving.purging import purge_store
+from serving.release_deployment import describe_release
 
 ENCODED_TOGETHER = 256
 """Texts in one call of the encoder."""
@@ -54,9 +54,7 @@ class IngestDeployment:
 
     async def reconfigure(self, user_config: dict[str, list[str]]) -> None:
         """Write into the store of the last of these applications, for each that is of the same store."""
-        manifests: dict[str, ReleaseManifest] = {}
-        for application in user_config["applications"]:
-            manifests[application] = await serve.get_app_handle(application).describe.remote()
+        manifests = {name: await describe_release(name) for name in user_config["applications"]}
         *_, last = manifests.values()
         same = {name: each for name, each in manifests.items() if each.store_id == last.store_id}
         encoders = {each.encoder_fingerprint: _encoder_of(name) for name, each in same.items()}

@@ -8,7 +8,6 @@ from time import monotonic
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
-from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from corpus.store import Store
@@ -22,7 +21,6 @@ from serving.embedding_routes import add_embedding_routes
 from serving.entering import ENTERING, Identity, Reader, unknown_patient
 from serving.ingest_deployment import OUTDATED
 from serving.limits import Limits, LimitSettings
-from serving.manifest import ReleaseManifest
 from serving.note_routes import add_note_routes
 from serving.problems import ProblemError, describe, install
 from serving.protocol import (
@@ -34,6 +32,7 @@ from serving.protocol import (
     SearchRequest,
     SearchResponse,
 )
+from serving.release_deployment import describe_release
 from serving.router import Router, RouterSettings, Search, call
 from serving.scope import Scope
 
@@ -66,8 +65,7 @@ class Ingress:
     async def reconfigure(self, user_config: dict[str, str]) -> None:
         """Point at the application `user_config["application"]`; searches that began go on in their release."""
         application = user_config["application"]
-        manifest: ReleaseManifest = await serve.get_app_handle(application).describe.remote()
-        self._router = Router(application, manifest, self._options.router)
+        self._router = Router(application, await describe_release(application), self._options.router)
         if not self._tending:
             self._tending = [asyncio.create_task(job) for job in self.desk.jobs()]
 

@@ -1,10 +1,14 @@
 """The root of a release's application: it holds encoder and shards together, describes them, knows synonyms."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve import Application
+from ray.serve.exceptions import RayServeException
 
 from serving.bare_errors import bare
 from serving.expansion import Expansion, Synonyms
@@ -27,6 +31,15 @@ class ReleaseRoot:
     async def expand(self, query: str) -> list[Expansion]:
         """Other names of what the query names."""
         return self._synonyms.expand(query) if self._synonyms else []
+
+
+async def describe_release(application: str) -> ReleaseManifest:
+    """The manifest of a release's application, as soon as it is up: a config file deploys all at once."""
+    while True:
+        try:
+            return cast(ReleaseManifest, await serve.get_app_handle(application).describe.remote())
+        except (RayError, RayServeException):
+            await asyncio.sleep(1)
 
 
 def bind_root(release: Path, manifest: ReleaseManifest, members: Sequence[Application]) -> Application:

@@ -133,10 +133,17 @@ class Cluster:
         to = ["job", "submit", "--address", self.address, "--working-dir", "."]
         return self._ray(*to, "--", *python, *settings, token=token)
 
+    def serve(self, *words):
+        """Run Serve's own command."""
+        return self._run("serve", *words)
+
     def _ray(self, *words, token=TOKEN):
+        return self._run("ray", *words, token=token)
+
+    def _run(self, program, *words, token=TOKEN):
         # What a job calls `python` is what the head node does: the environment is active there.
         path = f"{BIN}:{os.environ['PATH']}"
-        return self._command(str(BIN / "ray"), *words, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, PATH=path)
+        return self._command(str(BIN / program), *words, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, PATH=path)
 
 
 @pytest.fixture
