@@ -20,12 +20,14 @@ from serving.batching import Batcher
 from serving.kept_replicas import keeping_replicas
 from serving.purging import purge_store
 from serving.release_deployment import describe_release
+from serving.upkeep import tidy
 
 ENCODED_TOGETHER = 256
 """Texts in one call of the encoder."""
 ENCODE_S = 120.0
 OUTDATED = 0
 """Instead of a version: the caller's right to the changes was checked against what no longer holds."""
+TIDY_EVERY_S = 300.0
 LOCK_S = 60.0
 """For a replica before this one to let go of the store."""
 LONGEST_PAUSE_S = 30.0
@@ -52,6 +54,9 @@ class IngestDeployment:
         self._writing = asyncio.Lock()
         self._write_together = Batcher(self._commit, settings.max_group, settings.group_wait_s)
 
+        self._is_untidy = False
+        self._tidying: asyncio.Task[None] | None = None
+
     async def reconfigure(self, user_config: dict[str, list[str]]) -> None:
         """Write into the store of the last of these applications, for each that is of the same store."""
         manifests = {name: await describe_release(name) for name in user_config["applications"]}
@@ -67,6 +72,7 @@ class IngestDeployment:
             await asyncio.to_thread(self._hold, store)
             await asyncio.to_thread(writer.mend)
             self._writer = writer
+        self._tidying = self._tidying or asyncio.get_running_loop().create_task(self._tidy())
 
     def _hold(self, store: Store) -> None:
         if self._locked != store.folder:
@@ -95,10 +101,25 @@ class IngestDeployment:
             self._mending = asyncio.get_running_loop().create_task(self._mend())
             raise
 
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_EVERY_S)
+            if not self._is_untidy:
+                continue
+            try:
+                async with self._writing:
+                    assert self._locked is not None
+                    self._is_untidy = False
+                    await asyncio.to_thread(tidy, Store(self._locked))
+            except Exception as error:
+                self._is_untidy = True
+                logger.error("the store cannot be tidied: %s", type(error).__name__)
+
     def _write(self, group: list[Changes]) -> list[int]:
         assert self._writer is not None
         outdated = [self._writer.is_outdated(each) for each in group]
         fresh = [each for each, is_outdated in zip(group, outdated, strict=True) if not is_outdated]
+        self._is_untidy = True
         version = self._writer.write(Changes.together(fresh)) if fresh else OUTDATED
         return [OUTDATED if each else version for each in outdated]
 

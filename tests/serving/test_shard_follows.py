@@ -17,6 +17,7 @@ from serving import shard as shard_module
 from serving.protocol import Filters
 from serving.scope import Scope
 from serving.shard import NARROW_ROWS, Shard, ShardQuery
+from serving.upkeep import tidy
 
 SHARDS = 2
 VECTOR = np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
@@ -219,6 +220,8 @@ def check_any_history(served, history, scope, narrow, monkeypatch):
             served.follow()
         elif then == "purge":
             served.purge()
+        elif then == "tidy":
+            tidy(served.store)
     head = served.store.chunks().version
     for shards in (served.shards, served.load()):
         world = World.of(served.store, served.fingerprint, shards)
@@ -232,7 +235,7 @@ def check_any_history(served, history, scope, narrow, monkeypatch):
 
 
 UNHURRIED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-HISTORIES = st.lists(st.tuples(GROUPS, st.sampled_from(["", "follow", "purge"])), min_size=1, max_size=5)
+HISTORIES = st.lists(st.tuples(GROUPS, st.sampled_from(["", "follow", "purge", "tidy"])), min_size=1, max_size=5)
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=UNHURRIED)
