@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_shard_follows import Served, a_note
+from served import Served, a_note
 from tiny_store import make_notes, release_of
 from world import build_world
 

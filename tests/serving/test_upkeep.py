@@ -3,14 +3,16 @@
 from datetime import timedelta
 
 import pytest
-from test_shard_follows import a_note, built, served  # noqa: F401
+from served import Served, a_note, build_served
 
 from serving import upkeep
 from serving.upkeep import tidy
 
 
 @pytest.fixture
-def written(served):  # noqa: F811
+def written(tmp_path, unused_encoder):
+    built = build_served(tmp_path / "built", unused_encoder)
+    served = Served(built, tmp_path / "served", unused_encoder[1])
     for number in range(12):
         served.write(a_note(f"new{number}", 1, f"word{number} zzz"))
     return served
