@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -19,6 +20,7 @@ from serving.access.caller import Caller, Scope
 from serving.access.gate import LONGEST_REASON, REASON_HEADER, Gate, Visit
 from serving.audit.recorder import Recorder
 from serving.limits import Limits
+from serving.metrics import RequestMetrics
 from serving.problems import ProblemError, respond
 
 GUARDED = "/v1/"
@@ -109,12 +111,13 @@ class Door:
     def __init__(self, app: ASGIApp, desk: Desk) -> None:
         self.app = app
         self._desk = desk
+        self._metrics = RequestMetrics()
         self._recording: asyncio.Task[bool] | None = None
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         if connection["type"] != "http" or not connection["path"].startswith(GUARDED):
             return await self.app(connection, receive, send)
-        answer, record = Held(), Record()
+        answer, record, begun = Held(), Record(), monotonic()
         try:
             self._desk.limits.enter()
             try:
@@ -139,6 +142,8 @@ class Door:
         if not await self._is_recorded(connection, record, answer.status):
             answer = Held()
             await respond(unrecorded())(connection, receive, answer.hold)
+        route = getattr(connection.get("route"), "path", None)
+        self._metrics.answered(route, answer.status, monotonic() - begun)
         for message in answer.messages:
             await send(message)
 

@@ -24,6 +24,7 @@ from serving.expansion import Expansion
 from serving.fusion import DEFAULT_LEXICAL_WEIGHT
 from serving.manifest import ReleaseManifest
 from serving.merging import Ranked, group, merge
+from serving.metrics import ShardMetrics
 from serving.problems import ProblemError, invalid
 from serving.protocol import FieldProblem, Filters, SearchOptions
 from serving.scope import Scope
@@ -100,6 +101,7 @@ class Router:
         self._search_shard = [self._batcher(name, "search") for name in names]
         self._fetch_rows = [self._batcher(name, "fetch") for name in names]
         self._share = ScopeSender()
+        self._metrics = ShardMetrics()
 
     async def search(self, search: Search) -> Found:
         """The best groups. Raises ProblemError: unknown patient, encoder or shard missing, deadline passed."""
@@ -235,7 +237,10 @@ class Router:
 
         async def ask(items: list[Any]) -> list[Any]:
             answer = await call(name, remote, monotonic() + self._settings.deadline_s, items)
-            return [None] * len(items) if answer is None else answer
+            if answer is None:
+                self._metrics.missing(name)
+                return [None] * len(items)
+            return list(answer)
 
         return Batcher(ask, self._settings.max_batch_size, wait_s)
 

@@ -328,7 +328,7 @@ def writing_replicas():
     return {name for name in names if "#ingest#" in name}
 
 
-def test_no_log_names_a_patient_or_a_query(service, local_ray):
+def test_no_log_or_metric_names_a_patient_or_a_query(service, local_ray):
     search(service, f"{CANARY} sign", CANARY_PATIENT)
     search(service, f"{CANARY} sign", f"nobody-{CANARY}")
     time.sleep(1)
@@ -337,3 +337,9 @@ def test_no_log_names_a_patient_or_a_query(service, local_ray):
     secrets = (CANARY, CANARY_PATIENT, "POST /v1")  # The last one stands for an access log.
     leaks = [(path.name, each) for path in logs for each in secrets if each.encode() in path.read_bytes()]
     assert leaks == []
+    (node,) = ray.nodes()
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    wait_until(lambda: "drehr_requests_total{" in httpx.get(address).text, 20)
+    metrics = httpx.get(address).text
+    assert 'route="/v1/patients/{patient_id}/search",' in metrics
+    assert not any(each in metrics for each in (CANARY, CANARY_PATIENT))
