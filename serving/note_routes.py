@@ -23,6 +23,18 @@ MOST_NOTES = 1000
 LONGEST_ID = 256
 SOURCE = "http"
 """Of notes that do not say where they are from."""
+TEXTS = ("note_id", "patient_id", "text", "encounter_id", "note_type", "source")
+NOTE = {
+    "type": "object",
+    "required": ["note_id", "patient_id", "text"],
+    "properties": {
+        **{name: {"type": "string", "minLength": 1} for name in TEXTS},
+        "note_id": {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
+        "patient_id": {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
+        "version": {"type": "integer", "minimum": 0},
+        "note_time": {"type": "string", "format": "date-time"},
+    },
+}
 NOTES_BODY = {
     "requestBody": {
         "required": True,
@@ -33,7 +45,7 @@ NOTES_BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["notes"],
-                    "properties": {"notes": {"type": "array", "items": {"type": "object"}}},
+                    "properties": {"notes": {"type": "array", "minItems": 1, "maxItems": MOST_NOTES, "items": NOTE}},
                 }
             },
             "application/x-ndjson": {"schema": {"type": "string"}},

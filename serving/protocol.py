@@ -87,8 +87,19 @@ class PatientSearchRequest(SearchOptions):
     filters: NoteFilters = NoteFilters()
 
 
+def _one_of_two(schema: dict[str, Any]) -> None:
+    """Say in the schema of a search that it has either a query or queries, and that neither is null."""
+    names = ("query", "queries")
+    for name in names:
+        (given,) = (each for each in schema["properties"][name]["anyOf"] if each.get("type") != "null")
+        schema["properties"][name] = given
+    schema["oneOf"] = [{"required": [name]} for name in names]
+
+
 class SearchRequest(SearchOptions):
     """A search over all patients that the caller may see: one query, or several that are answered apart."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of_two)
 
     query: Query | None = None
     queries: Annotated[list[Query], Field(min_length=1, max_length=64)] | None = None

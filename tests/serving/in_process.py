@@ -68,7 +68,7 @@ class Service:
         ingest._writer = self.writer
         self.ingress = Ingress(IngressOptions(**options), Handle(write=ingest.write))
         self.ingress._router = Router("application", manifest, self.ingress._options.router)
-        self._app = build_app(self.ingress)
+        self.app = build_app(self.ingress)
         self._loop = asyncio.new_event_loop()
         self._jobs = [self._loop.create_task(job) for job in self.ingress.desk.jobs()]
 
@@ -99,7 +99,7 @@ class Service:
         answer = []
         headers = [(b"content-type", b"application/x-ndjson")]
         scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
-        self._loop.run_until_complete(self._app({**scope, "root_path": "", "http_version": "1.1"}, receive, send))
+        self._loop.run_until_complete(self.app({**scope, "root_path": "", "http_version": "1.1"}, receive, send))
         return answer[0]["status"], json.loads(answer[1]["body"])["code"]
 
     def leave(self, method, path, body, key):
@@ -127,7 +127,7 @@ class Service:
         self._loop.run_until_complete(leave())
 
     async def _send(self, requests, headers):
-        transport = httpx.ASGITransport(self._app)
+        transport = httpx.ASGITransport(self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             return await asyncio.gather(*(client.request(method, path, **body) for method, path, body in requests))
 
