@@ -1,7 +1,7 @@
 """Rows in patient order beside their vectors: which of them a filter allows, and the nearest among those."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Lock
 from typing import Any
 
@@ -14,7 +14,8 @@ from serving.protocol import Filters
 from serving.scope import Scope
 from serving.vector_index import Rows, VectorIndex
 
-KEPT_SCOPES = 64
+KEPT_SCOPES = 16
+"""8 bytes a row each."""
 
 
 class Segment:
@@ -33,16 +34,19 @@ class Segment:
         self._sources = _Codes(rows["source"])
         # Missing times become the lowest value, which no lower bound accepts.
         self._times = rows["note_time"].cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
-        self._scopes: OrderedDict[str, NDArray[np.bool_]] = OrderedDict()
+        self._scopes: OrderedDict[str, Rows] = OrderedDict()
         self._scopes_lock = Lock()
 
     def __len__(self) -> int:
         return len(self.row_ids)
 
-    def of_patients(self, patients: Sequence[str] | frozenset[str]) -> Rows:
+    def of_patients(self, patients: Collection[str]) -> Rows:
         """The rows of these patients."""
         ranges = sorted(self.patients[each] for each in {*patients} & self.patients.keys())
-        return np.concatenate([np.arange(0), *(np.arange(start, stop) for start, stop in ranges)])
+        starts, stops = np.array(ranges, np.int64).reshape(-1, 2).T
+        lengths = stops - starts
+        before = np.cumsum(lengths) - lengths
+        return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
 
     def of_notes(self, notes: Sequence[str]) -> Rows:
         """The rows of these notes."""
@@ -55,21 +59,23 @@ class Segment:
         at = np.searchsorted(self._sorted_row_ids, row_ids).clip(max=len(self) - 1)
         return np.where(self._sorted_row_ids[at] == row_ids, self._by_row_id[at], -1)
 
-    def allowed(self, scope: Scope) -> NDArray[np.bool_]:
-        """Of each row, whether it is of a patient in the scope; kept for the scopes that were asked for last."""
+    def _of_scope(self, scope: Scope) -> Rows:
+        """The rows of the scope's patients; kept for the scopes that were asked for last."""
         with self._scopes_lock:
             if scope.id not in self._scopes:
-                mask = np.zeros(len(self), bool)
-                mask[self.of_patients(scope.patients)] = True
-                self._scopes[scope.id] = mask
+                self._scopes[scope.id] = self.of_patients(scope.patients)
             self._scopes.move_to_end(scope.id)
             if len(self._scopes) > KEPT_SCOPES:
                 self._scopes.popitem(last=False)
             return self._scopes[scope.id]
 
-    def select(self, filters: Filters) -> Rows | None:
-        """The rows that pass; None when there is no condition."""
-        rows = None if filters.patient_ids is None else self.of_patients(filters.patient_ids)
+    def select(self, filters: Filters, scope: Scope | None = None) -> Rows | None:
+        """The rows that pass and are of a patient in the scope; None when there is no condition."""
+        rows: Rows | None = None
+        if filters.patient_ids is not None:
+            rows = self.of_patients({*filters.patient_ids} & scope.patients if scope else filters.patient_ids)
+        elif scope is not None:
+            rows = self._of_scope(scope)
         conditions = []
         at = slice(None) if rows is None else rows
         if filters.note_types is not None:

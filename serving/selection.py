@@ -19,11 +19,7 @@ class Selection:
         self._state = state
         self.rows: list[Rows | None] = []
         for part in state.parts:
-            rows = part.segment.select(filters)
-            if scope is not None:
-                allowed = part.segment.allowed(scope)
-                rows = np.flatnonzero(allowed) if rows is None else rows[allowed[rows]]
-            self.rows.append(part.living(rows))
+            self.rows.append(part.living(part.segment.select(filters, scope)))
         self.total = sum(
             len(part.segment) if rows is None else len(rows) for part, rows in zip(state.parts, self.rows, strict=True)
         )
