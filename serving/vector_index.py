@@ -1,6 +1,5 @@
 """The vectors of a segment's rows, and the nearest of them: exact, or through coarse codes and exact scores after."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,9 +13,8 @@ Vectors = NDArray[np.float32]
 
 _FAISS: Any = faiss
 """Its stubs do not know the constructors in Python, which keep what they are given alive."""
-GATHERED = 0.05
-"""Up to this share of the rows is copied out to be scored; of more, all rows are scored where they lie."""
-BLOCK = 65_536
+BLOCK = 16_384
+"""Rows that are copied out at once to be scored."""
 SCANNED = 20_000
 """Up to so many allowed rows of a coarse index are scored exactly, one by one: it is as fast, and misses none."""
 CANDIDATES = 4
@@ -90,13 +88,11 @@ class CoarseIndex:
 
 def _scores(vectors: NDArray[Any], queries: Vectors, rows: Rows) -> Vectors:
     """Cosines (queries, rows)."""
-    if len(rows) <= GATHERED * len(vectors):
-        return queries @ vectors[rows].astype(np.float32, copy=False).T
-    blocks: Sequence[Vectors] = [
-        queries @ vectors[start : start + BLOCK].astype(np.float32, copy=False).T
-        for start in range(0, len(vectors), BLOCK)
-    ]
-    return np.concatenate(blocks, axis=1)[:, rows]
+    found = np.empty((len(queries), len(rows)), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        block = vectors[rows[start : start + BLOCK]].astype(np.float32, copy=False)
+        np.matmul(queries, block.T, out=found[:, start : start + BLOCK])
+    return found
 
 
 def _best(scores: NDArray[np.float32], depth: int) -> Rows:
