@@ -47,9 +47,9 @@ class ShardQuery:
     expansions: Sequence[Expansion] = field(default=(), repr=False)
 
     @property
-    def words(self) -> str:
-        """All that the lexical side looks for."""
-        return " ".join([self.text, *(name for each in self.expansions for name in each.synonyms)])
+    def synonyms(self) -> str:
+        """The words of the expansions."""
+        return " ".join(name for each in self.expansions for name in each.synonyms)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
         # A candidate of the dense side alone may hold words too, just not among the best.
         rest = np.setdiff1d(nearest, matched)
         if len(matched) >= query.depth and len(rest):
-            matched, scores = match_words(state.chunks, query.words, len(rest), within=rest)
+            matched, scores = match_words(state.chunks, query.text, len(rest), within=rest, synonyms=query.synonyms)
             lexical[np.searchsorted(rows, matched)] = scores
     dense, versions = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
     for part in state.parts:
@@ -210,12 +210,12 @@ def _match_words(state: ShardState, query: ShardQuery, selected: Selection) -> t
         return np.empty(0, np.int64), np.empty(0, np.float32)
     if selected.total <= NARROW_ROWS:
         within = selected.row_ids()
-        return match_words(state.chunks, query.words, len(within), within=within)
+        return match_words(state.chunks, query.text, len(within), within, query.synonyms)
     # The ranking of the whole store, read deeper until it holds enough allowed rows of this shard or ends.
     everything = state.chunks.count_rows()
     limit = query.depth * everything // selected.total + query.depth
     while True:
-        row_ids, scores = match_words(state.chunks, query.words, limit)
+        row_ids, scores = match_words(state.chunks, query.text, limit, synonyms=query.synonyms)
         mine = selected.holds(row_ids)
         if np.count_nonzero(mine) >= query.depth or len(row_ids) < limit:
             return row_ids[mine][: query.depth], scores[mine][: query.depth]

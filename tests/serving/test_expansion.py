@@ -95,6 +95,14 @@ def test_synonyms_are_found_and_shown(start, mode):
     assert hit["scores"]["lexical"] > 0
 
 
+def test_a_chunk_with_the_query_s_own_words_stays_above_one_with_synonyms(start):
+    service = start([("pneumonia", False, ["asthma", "wheezing", "exacerbation"])])
+    hits = service.search("pneumonia", mode="lexical", k=1000, expand=True).json()["hits"]
+    own = ["pneumonia" in hit["text"] for hit in hits]
+    assert own == sorted(own, reverse=True)
+    assert {True, False} == {*own}
+
+
 def test_the_encoder_needs_no_synonyms(start):
     service = start([("bronchospasm", False, ["asthma"])])
     assert service.search("bronchospasm", mode="dense", expand=True).json()["expansions"] == []
