@@ -12,7 +12,8 @@ def lock_store(store: Store, wait_s: float) -> FileLock:
 
     Raises ValueError when another process still holds it after `wait_s` seconds.
     """
-    lock = FileLock(store.folder / LOCK)
+    # Not of a thread: whoever takes it in one that ends still holds it.
+    lock = FileLock(store.folder / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:

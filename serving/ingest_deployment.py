@@ -53,7 +53,6 @@ class IngestDeployment:
         self._locked: Path | None = None
         self._writing = asyncio.Lock()
         self._write_together = Batcher(self._commit, settings.max_group, settings.group_wait_s)
-
         self._is_untidy = False
         self._tidying: asyncio.Task[None] | None = None
 
