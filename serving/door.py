@@ -112,7 +112,7 @@ class Door:
         self.app = app
         self._desk = desk
         self._metrics = RequestMetrics()
-        self._recording: asyncio.Task[bool] | None = None
+        self._recording: set[asyncio.Task[bool]] = set()
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         if connection["type"] != "http" or not connection["path"].startswith(GUARDED):
@@ -130,7 +130,9 @@ class Door:
                 self._desk.limits.leave(record.caller)
         except asyncio.CancelledError:
             # The caller is gone; what was done for it is recorded all the same.
-            self._recording = asyncio.create_task(self._is_recorded(connection, record, GONE))
+            task = asyncio.create_task(self._is_recorded(connection, record, GONE))
+            self._recording.add(task)  # The loop itself keeps only a weak reference to a task.
+            task.add_done_callback(self._recording.discard)
             raise
         except ProblemError as error:
             await respond(error)(connection, receive, answer.hold)

@@ -82,11 +82,12 @@ def purge_store(store: Store, until: Purged, readers_s: float) -> None:
         table.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
     store.index_notes()
     index_text(store.chunks(), anew=True)
-    # From here on a release that may hold what is gone is refused.
-    store.mark_purged(until)
+    # From here on a release that may hold what is gone is refused; the removals stay due until the end.
+    store.mark_purged(until._replace(removed_version=store.purged.removed_version))
     begun = datetime.now(UTC)
     sleep(readers_s)
     for path in tables:
         # Files of a write that was broken off belong to no version; vectors are written by others as well.
         older = datetime.now(UTC) - begun
         lance.dataset(path).cleanup_old_versions(older, delete_unverified=path not in vectors)
+    store.mark_purged(until)

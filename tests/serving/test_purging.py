@@ -111,6 +111,21 @@ def test_a_purge_that_was_broken_off_leaves_a_release_and_is_done_again(served, 
     assert telling(served.release.parent) == []
 
 
+def test_a_purge_that_was_killed_while_it_waits_is_still_due(served, monkeypatch):
+    def killed(_):
+        raise OSError("killed")
+
+    served.write(remove_patients=[PATIENT])
+    monkeypatch.setattr(purging, "sleep", killed)
+    with pytest.raises(OSError, match="killed"):
+        served.purge()
+    assert first_due(served.store) is not None
+    monkeypatch.undo()
+    served.purge()
+    assert first_due(served.store) is None
+    assert telling(served.release.parent) == []
+
+
 def test_a_release_of_another_store_is_refused(served, built):
     with pytest.raises(ValueError, match="not of the store that is purged"):
         purge_release(built / "release", served.store.chunks())
