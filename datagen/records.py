@@ -1,7 +1,8 @@
 """Training records: DR.EHR's `{idx, text, entities}` with concepts, provenance and assertion beside the entities.
 
-`concepts`, `provenance` and `assertion` are aligned with `entities`. `true_concepts` holds every concept stated of the
-chunk and all its is_a ancestors, whether or not they became entities: a term of one of them is no negative here.
+`concepts`, `provenance` and `assertion` are aligned with `entities`. `true_concepts` holds every concept that the chunk
+states, whether or not it became an entity, those of its entities, and all is_a ancestors of both: a term of one of them
+is no negative here.
 """
 
 from collections.abc import Iterable
@@ -58,6 +59,7 @@ def make_record(
     if not first:
         return None
     terms, concepts, provenance, assertions = map(list, zip(*first.values(), strict=True))
+    stated = {concept for term in true_terms for concept in concepts_named(graph, term)}
     return {
         "idx": chunk_id,
         "text": text,
@@ -65,7 +67,7 @@ def make_record(
         "concepts": concepts,
         "provenance": provenance,
         "assertion": assertions,
-        "true_concepts": _true_concepts(graph, true_terms),
+        "true_concepts": _with_ancestors(graph, stated.union(filter(None, concepts))),
     }
 
 
@@ -74,6 +76,5 @@ def concept_named(graph: BuiltGraph, term: str) -> str:
     return next(iter(concepts_named(graph, term)), "")
 
 
-def _true_concepts(graph: BuiltGraph, terms: Iterable[str]) -> list[str]:
-    concepts = {concept for term in terms for concept in concepts_named(graph, term)}
+def _with_ancestors(graph: BuiltGraph, concepts: set[str]) -> list[str]:
     return sorted(concepts.union(*(graph.ancestors(concept) for concept in concepts)))

@@ -4,13 +4,14 @@ import peft
 import torch
 
 from encoders.encoder import Encoder
+from encoders.training.refused import RefusedError
 from encoders.training.settings import LoraSettings
 
 
 def add_lora(encoder: Encoder, settings: LoraSettings) -> None:
     """Freeze the encoder's weights and put trainable adapters beside those of its linear layers that are targets.
 
-    The default targets are those of several architectures, any of which will do. Raises ValueError naming the layers
+    The default targets are those of several architectures, any of which will do. Raises RefusedError naming the layers
     there are where none is a target, or where one that was asked for is not there.
     """
     layers = {
@@ -22,7 +23,9 @@ def add_lora(encoder: Encoder, settings: LoraSettings) -> None:
     asked_for = settings.targets != LoraSettings().targets
     if not targets or (asked_for and len(targets) < len(settings.targets)):
         missing = ", ".join(name for name in settings.targets if name not in layers)
-        raise ValueError(f"training.lora.targets: no layer is called {missing}; there are {', '.join(sorted(layers))}")
+        raise RefusedError(
+            f"training.lora.targets: no layer is called {missing}; there are {', '.join(sorted(layers))}"
+        )
     config = peft.LoraConfig(
         r=settings.r, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets, bias="none"
     )

@@ -34,6 +34,7 @@ def write_model_card(
     facts = {
         "Base": f"{base}",
         "Fingerprint of weights, tokenizer and spec": encoder.fingerprint,
+        "Stored as": str(encoder.transformer.dtype).removeprefix("torch."),
         "Dimension": spec.dimension,
         "Pooling": spec.pooling,
         "Longest query, passage (tokens)": f"{spec.max_query_tokens}, {spec.max_passage_tokens}",

@@ -15,6 +15,7 @@ from encoders.training.data import PHRASE, PROVENANCES, TrainingData
 from encoders.training.hard_negatives import HardNegatives
 from encoders.training.pairs import Pairs
 from encoders.training.phrases import phrases_of
+from encoders.training.refused import RefusedError
 from encoders.training.settings import TrainingSettings
 
 
@@ -32,14 +33,14 @@ class Batch(NamedTuple):
 
 
 def steps_per_epoch(records: int, batch_size: int) -> int:
-    """Whole batches in an epoch; a rest is left to another epoch's order. Raises ValueError where there is none."""
+    """Whole batches in an epoch; a rest is left to another epoch's order. Raises RefusedError where there is none."""
     if records < batch_size:
-        raise ValueError(f"{records} training records do not fill one batch of batch_size={batch_size}")
+        raise RefusedError(f"{records} training records do not fill one batch of batch_size={batch_size}")
     return records // batch_size
 
 
 def all_steps(data: TrainingData, settings: TrainingSettings) -> int:
-    """How many steps a run has. Raises ValueError where a batch cannot be filled."""
+    """How many steps a run has. Raises RefusedError where a batch cannot be filled."""
     of_epochs = settings.epochs * steps_per_epoch(len(data), settings.batch_size)
     return min(of_epochs, settings.max_steps or of_epochs)
 

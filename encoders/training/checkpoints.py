@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 import torch.distributed.checkpoint as dcp
@@ -28,6 +29,10 @@ from encoders.training.model import prepare
 from encoders.training.settings import TrainingSettings
 
 LOOP_FILE, MINED_FILE = "loop.json", "mined.arrow"
+PROBES = ("Cr 1.1 -> 3.2 after cath, contrast nephropathy", "pt on lasix for chf", "denies chest pain", "s/p CABG x3")
+"""Texts whose vectors say what a number format costs."""
+ROUNDED_AWAY = 0.1
+"""Of the way that training moved the vectors, the most that an export may lose."""
 _TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
@@ -65,7 +70,24 @@ def load(folder: Path, encoder: Encoder, optimizer: torch.optim.Optimizer) -> tu
 
 
 def trained(base: str, folder: Path, settings: TrainingSettings) -> Encoder:
-    """The encoder of a checkpoint, adapters merged, with `settings.base_weight` of the base, in its number format."""
+    """The encoder of a checkpoint, adapters merged, with `settings.base_weight` of the base.
+
+    In the base's number format, or in fp32 where that would round away too much of what was learned.
+    """
+    stored = transformers.AutoConfig.from_pretrained(resolve(base)).dtype or torch.float32
+    encoder = _merged(base, folder, settings)
+    if stored == torch.float32:
+        return encoder
+    learned = encoder.encode_passages(PROBES)
+    rounded = encoder.in_format(stored).in_format(torch.float32).encode_passages(PROBES)
+    moved = np.linalg.norm(learned - Encoder.load(base).encode_passages(PROBES))
+    if np.linalg.norm(learned - rounded) <= ROUNDED_AWAY * moved:
+        return encoder.in_format(stored)
+    return _merged(base, folder, settings)
+
+
+def _merged(base: str, folder: Path, settings: TrainingSettings) -> Encoder:
+    """In fp32."""
     encoder = Encoder.load(base)
     prepare(encoder, settings)
     weights = get_model_state_dict(encoder, options=_TRAINED)
@@ -77,8 +99,7 @@ def trained(base: str, folder: Path, settings: TrainingSettings) -> Encoder:
         with torch.no_grad():
             for weight, own in zip(encoder.parameters(), Encoder.load(base).parameters(), strict=True):
                 weight.lerp_(own, settings.base_weight)
-    stored = transformers.AutoConfig.from_pretrained(resolve(base)).dtype
-    return encoder.in_format(stored or torch.float32).eval()
+    return encoder.eval()
 
 
 def _read(folder: Path, state: dict[str, Any]) -> None:

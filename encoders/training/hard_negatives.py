@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from encoders.training.data import IDS, TrainingData
+from encoders.training.phrases import phrases_of
 from encoders.training.settings import HardNegativeSettings
 from encoders.training.shared_encoding import SharedEncoding
 
@@ -52,7 +53,7 @@ def pool_of(data: TrainingData, settings: HardNegativeSettings, seed: int) -> np
 
 def mine(data: TrainingData, terms: np.ndarray, pool: np.ndarray, scores: Scores, depth: int) -> Source:
     """For each of the terms the first `depth` chunks of the pool that it is not known to be true of."""
-    holders = _holders(data, pool)
+    holders = _holders(data, pool, terms)
     near: list[np.ndarray] = [np.empty(0, np.int64)] * data.n_terms
     for start in range(0, len(terms), TERMS_AT_ONCE):
         some = terms[start : start + TERMS_AT_ONCE]
@@ -85,15 +86,18 @@ def by_encoder(encoding: SharedEncoding, pool: np.ndarray) -> Scores:
     return lambda terms: encoding.vectors(encoding.terms(terms)) @ chunks.T
 
 
-def _holders(data: TrainingData, pool: np.ndarray) -> Callable[[int], np.ndarray]:
-    """Places in the pool of the chunks that a term is known to be true of."""
-    of_term, of_concept = (
-        _inverted([data.chunk_terms(row) for row in pool]),
-        _inverted([data.chunk_concepts(row) for row in pool]),
+def _holders(data: TrainingData, pool: np.ndarray, terms: np.ndarray) -> Callable[[int], np.ndarray]:
+    """Places in the pool of the chunks that one of the terms is known to be true of."""
+    phrases = {data.term(term): term for term in terms.tolist() if data.is_phrase(term)}
+    texts = data.chunk_texts(pool) if phrases else [""] * len(pool)
+    in_text = [np.array([phrases[each] for each in phrases_of(text) & phrases.keys()], np.int32) for text in texts]
+    of_term, of_concept, of_phrase = map(
+        _inverted,
+        ([data.chunk_terms(row) for row in pool], [data.chunk_concepts(row) for row in pool], in_text),
     )
 
     def holders(term: int) -> np.ndarray:
-        return np.concatenate([of_term(term), *map(of_concept, data.term_concepts(term).tolist())])
+        return np.concatenate([of_term(term), of_phrase(term), *map(of_concept, data.term_concepts(term).tolist())])
 
     return holders
 

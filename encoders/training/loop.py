@@ -6,6 +6,7 @@ seed and the number alone. That is what makes a resumed run end like an uninterr
 
 import math
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from encoders.training.batches import Batch, all_steps, make_batch, steps_per_ep
 from encoders.training.data import TrainingData
 from encoders.training.hard_negatives import HardNegatives, Source, by_encoder, mine, pool_of
 from encoders.training.model import prepare, spread
+from encoders.training.refused import RefusedError
 from encoders.training.schedule import learning_rate_factor
 from encoders.training.settings import TrainingSettings
 from encoders.training.shared_encoding import SharedEncoding
@@ -30,11 +32,13 @@ Metrics = dict[str, float]
 DIVERGED = 1000.0
 """A gradient so many times as long as the median of the last ones."""
 REMEMBERED = 50
+FEWEST = 5
+"""Gradients before one is compared with them."""
 NO_SCORE = -1.0
 """Of a checkpoint that came when none was measured: never the best."""
 
 
-class TrainingDivergedError(ValueError):
+class TrainingDivergedError(RefusedError):
     """Loss or gradient is no number, or the gradient grew out of all proportion; trying again gives the same."""
 
 
@@ -80,8 +84,8 @@ def train(
 ) -> None:
     """Train `encoder` in place, from the checkpoint folder `resume` on where one is given.
 
-    In a torch.distributed process group every rank calls this, with a `scratch` folder of its own. Raises ValueError
-    where a batch cannot be filled, TrainingDivergedError naming the chunks of the batch.
+    In a torch.distributed process group every rank calls this, with a `scratch` folder of its own. Raises RefusedError
+    where a batch cannot be filled or no layer adapted, TrainingDivergedError naming the chunks of the batch.
     """
     workers = Workers.here()
     epoch_steps = steps_per_epoch(len(data), settings.batch_size)
@@ -175,7 +179,7 @@ def _is_without_better(settings: TrainingSettings, state: _State) -> bool:
 
 
 def _check(loss: float, norm: float, state: _State, batch: Batch) -> None:
-    usual = sorted(state.norms)[len(state.norms) // 2] if len(state.norms) == REMEMBERED else math.inf
+    usual = statistics.median(state.norms) if len(state.norms) >= FEWEST else math.inf
     if not math.isfinite(loss) or not math.isfinite(norm) or (usual and norm > DIVERGED * usual):
         raise TrainingDivergedError(
             f"training diverged in step {state.step + 1}: loss {loss:g}, gradient norm {norm:g}, in the chunks "

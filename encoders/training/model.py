@@ -1,7 +1,7 @@
 """An encoder made ready for training: adapters, gradient checkpointing, and the workers it is spread over."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +25,7 @@ class Model(NamedTuple):
 
 
 def prepare(encoder: Encoder, settings: TrainingSettings) -> None:
-    """Freeze what is not trained, and add what is. Raises ValueError where no layer can be adapted."""
+    """Freeze what is not trained, and add what is. Raises RefusedError where no layer can be adapted."""
     # BERT's own pooling head takes no part; data-parallel training would wait for its gradient.
     if (pooler := getattr(encoder.transformer, "pooler", None)) is not None:
         pooler.requires_grad_(False)
@@ -59,17 +59,9 @@ def spread(encoder: Encoder, settings: TrainingSettings, workers: Workers) -> Mo
         for layer in next(each for each in encoder.modules() if isinstance(each, torch.nn.ModuleList)):
             fully_shard(layer, **options)
         fully_shard(encoder, **options)
-        return Model(encoder, encoder, lambda: _without_fsdp_sync(encoder))
+        # Never without sync: gradients that are not shared out would be whole on every worker.
+        return Model(encoder, encoder)
     if workers.world == 1:
         return Model(encoder, encoder)
     spread_out = DistributedDataParallel(encoder)
     return Model(encoder, spread_out, spread_out.no_sync)
-
-
-@contextmanager
-def _without_fsdp_sync(encoder: Any) -> Iterator[None]:
-    encoder.set_requires_gradient_sync(False)
-    try:
-        yield
-    finally:
-        encoder.set_requires_gradient_sync(True)

@@ -21,6 +21,7 @@ from encoders.training.data import TrainingData
 from encoders.training.hard_negatives import Source
 from encoders.training.loop import Hooks, Metrics, train
 from encoders.training.ray_checkpoints import RayCheckpoints
+from encoders.training.refused import RefusedError
 from encoders.training.settings import TrainingSettings
 from encoders.training.step import Teacher
 from encoders.training.workers import Workers
@@ -150,15 +151,14 @@ def _worker_loop(config: dict[str, Any]) -> None:
         try:
             encoder = _base(inputs.base, settings)
             train(encoder, TrainingData(inputs.data), settings, hooks, Path(scratch) / "checkpoint", resume)
-        except ValueError as error:  # of the input or the settings, or training diverged: every rank ends alike
-            # Raised here, it would be tried again.
+        except RefusedError as error:  # every rank ends alike; raised here, it would be tried again
             (storage / ERROR_FILE).write_text(str(error))
     if board:
         board.close()
 
 
 def _base(name: str, settings: TrainingSettings) -> Encoder:
-    """The encoder that training starts from. Raises ValueError on every rank where one of them cannot load it."""
+    """The encoder that training starts from. Raises RefusedError on every rank where one of them cannot load it."""
     encoder, refused = None, ""
     try:
         encoder = Encoder.load(name, as_stored=settings.freezes_bf16).to(get_device())
@@ -166,7 +166,7 @@ def _base(name: str, settings: TrainingSettings) -> Encoder:
         refused = str(error)
     refusals = sorted({each for each in Workers.here().all(refused) if each})
     if encoder is None or refusals:
-        raise ValueError("; ".join(refusals))
+        raise RefusedError("; ".join(refusals))
     return encoder
 
 

@@ -2,11 +2,12 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from encoders.text_tokenizer import TextTokenizer
@@ -18,7 +19,32 @@ _LISTS = dict.fromkeys(("entities", "concepts", "provenance", "true_concepts"), 
 STAGED = pa.schema({"idx": TEXT, "text": TEXT, "tokens": IDS, **_LISTS, "unreadable_in": TEXT})
 _PLACES = {provenance: place for place, provenance in enumerate(PROVENANCES[:PHRASE])}
 BATCH_ROWS = 1000
-_Numbers = defaultdict[str, int]
+
+
+class _Terms:
+    """Numbers terms as they appear: those that are the same to the encoder, case and spacing aside, are one."""
+
+    def __init__(self, tokenizer: TextTokenizer, max_tokens: int) -> None:
+        self.spellings: list[str] = []
+        """The first of each term."""
+        self._tokenizer, self._max_tokens = tokenizer, max_tokens
+        self._numbers: dict[str, int] = {}
+        self._by_tokens: dict[bytes, int] = {}
+
+    def number(self, spellings: Iterable[str]) -> list[int]:
+        """The number of each spelling."""
+        wanted = list(spellings)
+        new = list(dict.fromkeys(each for each in wanted if each not in self._numbers))
+        for spelling, tokens in zip(new, self.tokens([" ".join(each.casefold().split()) for each in new]), strict=True):
+            number = self._by_tokens.setdefault(np.asarray(tokens, np.int32).tobytes(), len(self.spellings))
+            self._numbers[spelling] = number
+            if number == len(self.spellings):
+                self.spellings.append(spelling)
+        return [self._numbers[each] for each in wanted]
+
+    def tokens(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each, cut as training cuts them."""
+        return self._tokenizer.tokenize(texts, "query", self._max_tokens) if texts else []
 
 
 def stage_records(lines: Sequence[str], paths: Sequence[str], encoder: str, max_tokens: int) -> pa.Table:
@@ -42,41 +68,41 @@ def write_tables(rows: pa.Table, encoder: str, settings: TrainingSettings, folde
             f"{unreadable[0]}: {len(unreadable)} lines are no training records; each needs a string idx, a string text "
             "and a list of strings as entities, none empty, with concepts of the same length where there are any"
         )
-    terms, concepts = (_Numbers(count().__next__) for _ in range(2))
+    terms = _Terms(TextTokenizer.load(encoder), settings.term_tokens)
+    concepts = defaultdict[str, int](count().__next__)
     named = _number_entities(rows, terms, concepts)
     _write_chunks(folder / "chunks.arrow", rows, settings.phrases, terms, concepts)
-    tokens = TextTokenizer.load(encoder).tokenize(list(terms), "query", settings.term_tokens)
-    is_phrase = [number >= len(named) for number in range(len(terms))]
+    is_phrase = [number >= len(named) for number in range(len(terms.spellings))]
     named += [[]] * sum(is_phrase)
-    of_terms = pa.table([list(terms), tokens, named, is_phrase], schema=TERMS)
+    of_terms = pa.table([terms.spellings, terms.tokens(terms.spellings), named, is_phrase], schema=TERMS)
     for name, table in (("terms", of_terms), ("concepts", pa.table([list(concepts)], schema=CONCEPTS))):
         with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write(table)
-    return {"chunks": len(rows), "terms": len(terms)}
+    return {"chunks": len(rows), "terms": len(terms.spellings)}
 
 
-def _number_entities(rows: pa.Table, terms: _Numbers, concepts: _Numbers) -> list[list[int]]:
+def _number_entities(rows: pa.Table, terms: _Terms, concepts: dict[str, int]) -> list[list[int]]:
     """Number all entities and their concepts in order of first appearance; the concepts of each entity."""
     concepts_of_term: defaultdict[int, set[int]] = defaultdict(set)
     for batch in rows.select(["entities", "concepts"]).to_batches(max_chunksize=BATCH_ROWS):
-        flat = zip(batch["entities"].flatten().to_pylist(), batch["concepts"].flatten().to_pylist(), strict=True)
-        for entity, concept in flat:
-            concepts_of_term[terms[entity]].update({concepts[concept]} if concept else ())
-    return [sorted(concepts_of_term[term]) for term in range(len(terms))]
+        numbers = terms.number(batch["entities"].flatten().to_pylist())
+        for term, concept in zip(numbers, batch["concepts"].flatten().to_pylist(), strict=True):
+            concepts_of_term[term].update({concepts[concept]} if concept else ())
+    return [sorted(concepts_of_term[term]) for term in range(len(terms.spellings))]
 
 
-def _write_chunks(path: Path, rows: pa.Table, phrases: int, terms: _Numbers, concepts: _Numbers) -> None:
+def _write_chunks(path: Path, rows: pa.Table, phrases: int, terms: _Terms, concepts: dict[str, int]) -> None:
     """Write the rows with phrases of their texts, numbered behind the entities."""
-    entities = len(terms)
+    entities = len(terms.spellings)
     common = common_words(text.as_py() for text in rows["text"]) if phrases else set()
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, CHUNKS) as writer:
         for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
             numbered = batch.to_pylist()
             for row in numbered:
-                drawn = [terms[phrase] for phrase in draw_phrases(row["text"], phrases, common)] if phrases else []
+                drawn = terms.number(draw_phrases(row["text"], phrases, common)) if phrases else []
                 # Of an entity the records know better whether it is true.
                 own = [phrase for phrase in drawn if phrase >= entities]
-                row["terms"] = [terms[entity] for entity in row["entities"]] + own
+                row["terms"] = terms.number(row["entities"]) + own
                 row["provenance"] = [_PLACES.get(how, 0) for how in row["provenance"]] + [PHRASE] * len(own)
                 own_concepts = filter(None, row["concepts"])
                 row["concepts"] = sorted({concepts[concept] for concept in (*row["true_concepts"], *own_concepts)})

@@ -19,11 +19,12 @@ def graph(tmp_path_factory):
             ("D:5", "peripheral neuropathy", []),
             ("D:6", "chest infection", []),
             ("R:1", "amoxicillin", []),
+            ("R:2", "penicillin", []),
         ],
         terms=[
             (concept, term, "en", "abbreviation") for concept, term in (("D:1", "PNA"), ("D:5", "PN"), ("D:1", "PN"))
         ],
-        is_a=[("D:1", "D:2"), ("D:2", "D:3")],
+        is_a=[("D:1", "D:2"), ("D:2", "D:3"), ("R:1", "R:2")],
         senses=[
             ("PN", "pneumonia", 5),
             ("PN", "peripheral neuropathy", 4),
@@ -56,7 +57,7 @@ def test_holds_matched_and_added_terms_with_their_columns(graph):
         "concepts": ["R:1", "D:2", "D:1", "D:1", "D:1"],
         "provenance": ["relation", "hypernym", "synonym", "match", "abbreviation"],
         "assertion": ["present"] * 5,
-        "true_concepts": ["D:1", "D:2", "D:3"],
+        "true_concepts": ["D:1", "D:2", "D:3", "R:1", "R:2"],
     }
 
 

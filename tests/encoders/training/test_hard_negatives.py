@@ -1,14 +1,17 @@
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from encoders.encoder import Encoder
 from encoders.training.batches import make_batch
-from encoders.training.data import IDS
+from encoders.training.data import IDS, TrainingData
 from encoders.training.hard_negatives import HardNegatives, Source, by_encoder, by_words, mine, pool_of
 from encoders.training.model import spread
 from encoders.training.settings import HardNegativeSettings, TrainingSettings
 from encoders.training.shared_encoding import SharedEncoding
+from encoders.training.tables import stage_records, write_tables
 from encoders.training.workers import Workers
 
 
@@ -81,3 +84,19 @@ def test_terms_without_anything_near_add_nothing(training_data):
     nothing = HardNegatives([Source("chunks", pa.array([[]] * training_data.n_terms, type=IDS))])
     with_, without = (make_batch(training_data, 0, settings, hard) for hard in (nothing, None))
     assert with_.rows.tolist() == without.rows.tolist()
+
+
+def test_chunks_that_hold_a_phrase_in_their_text_are_not_mined_for_it(tmp_path, tiny_encoder):
+    texts = [
+        "swollen left knee",
+        "left knee again",
+        "left hip",
+        *(f"nothing {letter}" for letter in "abcdefghijklmnopqrstuvwxyzäöü"),
+    ]
+    lines = [json.dumps({"idx": f"{i:02}", "text": text, "entities": ["gout"]}) for i, text in enumerate(texts)]
+    settings = TrainingSettings(phrases=20)
+    write_tables(stage_records(lines, [""] * len(lines), str(tiny_encoder), 32), str(tiny_encoder), settings, tmp_path)
+    data, pool = TrainingData(tmp_path), np.arange(len(texts))
+    phrase = data.terms().index("left knee")
+    source = mine(data, np.array([phrase]), pool, by_words(data, pool), depth=3)
+    assert [data.idx(row) for row in source.near[phrase].as_py()] == ["02"]

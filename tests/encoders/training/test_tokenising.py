@@ -109,3 +109,22 @@ def test_an_entity_is_never_a_mere_phrase(tmp_path, tiny_encoder):
     tokenise(folder, str(tiny_encoder), TrainingSettings(phrases=20), tmp_path / "out")
     data = TrainingData(tmp_path / "out")
     assert {data.term(int(term)) for term in data.chunk_terms(0)} == {"rash", "denies", "denies cough"}
+
+
+def test_terms_that_are_the_same_to_the_encoder_are_one_term_and_no_negatives_of_each_other_s_chunks(
+    tmp_path, tiny_encoder
+):
+    long = "pain " * 20
+    entities = [["Chest Pain"], ["chest  pain"], [f"{long}left"], [f"{long}right"], ["cough"]]
+    records = [json.dumps({"idx": f"{i}", "text": f"text {i}", "entities": held}) for i, held in enumerate(entities)]
+    folder = write(tmp_path / "in", *records)
+    (tmp_path / "out").mkdir()
+    settings = TrainingSettings(batch_size=5, num_pos=1)
+    tokenise(folder, str(tiny_encoder), settings, tmp_path / "out")
+    data = TrainingData(tmp_path / "out")
+    assert data.terms() == ["Chest Pain", f"{long}left", "cough"]
+    batch = make_batch(data, 0, settings)
+    negatives = batch.pairs.tile(slice(0, 5))[1]
+    kinds = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 2}
+    for row, idx in enumerate(batch.idx):
+        assert negatives[row].tolist() == [term != kinds[idx] for term in range(3)]
