@@ -31,7 +31,7 @@ def compare(before: Path, after: Path, folder: Path) -> dict[str, Any]:
     Retrievers of one name are compared, and where each folder has just one other, these are too; the rest is listed as
     unpaired. Raises ValueError where a folder is not an evaluation, the benchmarks differ or nothing can be compared.
     """
-    first, second = _read(before), _read(after)
+    first, second = read_evaluation(before), read_evaluation(after)
     for what in BENCHMARK_FINGERPRINTS:
         if first["fingerprints"][what] != second["fingerprints"][what]:
             raise ValueError(f"compare: {before} and {after} are of different benchmarks: their {what} differ")
@@ -117,7 +117,11 @@ def _inputs(first: Mapping[str, Any], second: Mapping[str, Any]) -> Table:
     return Table(["", "before", "after"], rows)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """The metrics of an evaluation, its queries and the main figures of each of them by retriever.
+
+    Raises ValueError where the folder is none.
+    """
     for name in ("metrics.json", "per_query.parquet"):
         if not (folder / name).is_file():
             raise ValueError(f"compare: {folder}: not the output of an evaluation, no {name}")
