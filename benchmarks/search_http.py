@@ -147,10 +147,9 @@ def write_peer(release: Path, folder: Path) -> tuple[list[str], np.ndarray]:
     manifest = read_manifest(release)
     store = Store(Path(manifest.store))
     columns = ["chunk_id", "patient_id", "note_id", "note_type", "text"]
-    chunks = store.chunks().to_table(columns)
-    vectors = store.vectors(manifest.encoder_fingerprint).to_table(["chunk_id", "vector"])
-    rows = chunks.join(vectors, "chunk_id", join_type="inner").sort_by("chunk_id")
-    matrix = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
+    rows = store.chunks().to_table(columns).sort_by("chunk_id")
+    vectors = store.vectors(manifest.encoder_fingerprint).to_table(["chunk_id", "vector"]).sort_by("chunk_id")
+    matrix = vectors["vector"].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
     if not folder.exists():
         folder.mkdir(parents=True)
         (folder / "passages.json").write_text(json.dumps(rows.select(columns).to_pylist()))

@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 
 from datagen.engines.base import EngineDown
 from encoders.spec import BUNDLED, HUB
+from ray_jobs.serve_environment import serve_environment
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -129,9 +131,11 @@ def ray_session() -> Iterator[None]:
     # Ray Data starts 32 actors a read, for the footers of large data sets; what jobs read with it is one file each.
     os.environ.setdefault("RAY_DATA_PARQUET_FOOTER_NUM_ACTORS", "1")
     address = os.environ.get("RAY_ADDRESS")
+    folder = tempfile.TemporaryDirectory(prefix="drehr-")
     if not address:
         # No machine of a local Ray is ever taken away with notice.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        serve_environment(Path(folder.name))
     cpus = max(LOCAL_LOGICAL_CPUS, os.cpu_count() or 1)
     local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": True}
     ray.init(address=address, logging_level=logging.ERROR, **local)
@@ -147,6 +151,7 @@ def ray_session() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        folder.cleanup()
 
 
 def _found_by_a_worker(error: BaseException) -> BaseException:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from filelock import FileLock
@@ -38,8 +39,6 @@ class IngestSettings(BaseModel):
     """How notes that come in are written."""
 
     num_cpus: float = 0.1
-    group_wait_s: float = Field(default=0.05, ge=0)
-    """How long the first change of a group waits for others."""
     max_group: int = Field(default=64, gt=0)
     """Requests in a group."""
 
@@ -52,7 +51,7 @@ class IngestDeployment:
         self._lock: FileLock | None = None
         self._locked: Path | None = None
         self._writing = asyncio.Lock()
-        self._write_together = Batcher(self._commit, settings.max_group, settings.group_wait_s)
+        self._write_together = Batcher(self._commit, settings.max_group)
         self._is_untidy = False
         self._tidying: asyncio.Task[None] | None = None
 
@@ -61,7 +60,7 @@ class IngestDeployment:
         manifests = {name: await describe_release(name) for name in user_config["applications"]}
         *_, last = manifests.values()
         same = {name: each for name, each in manifests.items() if each.store_id == last.store_id}
-        encoders = {each.encoder_fingerprint: _encoder_of(name) for name, each in same.items()}
+        encoders = {each.vectors_name: _encoder_of(name) for name, each in same.items()}
         store = Store(Path(last.store))
         writer = StoreWriter(store, encoders)
         if self._locked == store.folder:
@@ -88,7 +87,7 @@ class IngestDeployment:
 
     @bare
     async def write(self, changes: Changes) -> int:
-        """Commit the changes with others that arrive; the version of the chunks that holds them, or OUTDATED."""
+        """Commit the changes, with others that come during the commit before; the version of the chunks that holds them, or OUTDATED."""
         return await self._write_together(changes)
 
     async def _commit(self, group: list[Changes]) -> list[int]:
@@ -138,11 +137,16 @@ class IngestDeployment:
 
 
 def _encoder_of(application: str) -> Encode:
-    handle = serve.get_deployment_handle("encoder", application)
+    """For threads of this replica; its calls go through the event loop that this is called on."""
+    handle, loop = serve.get_deployment_handle("encoder", application), asyncio.get_running_loop()
+
+    async def ask(texts: list[str]) -> NDArray[np.floating]:
+        return cast(NDArray[np.floating], await handle.encode_passages.remote(texts))
 
     def encode(texts: Sequence[str]) -> NDArray[np.floating]:
         parts = (list(texts[at : at + ENCODED_TOGETHER]) for at in range(0, len(texts), ENCODED_TOGETHER))
-        return np.concatenate([handle.encode_passages.remote(part).result(timeout_s=ENCODE_S) for part in parts])
+        asked = (asyncio.run_coroutine_threadsafe(ask(part), loop) for part in parts)
+        return np.concatenate([each.result(timeout=ENCODE_S) for each in asked])
 
     return encode
 

@@ -78,9 +78,11 @@ def find_words(text: str) -> list[Word]:
 def highlights(query: str, text: str) -> list[tuple[int, int]]:
     """Spans `[start, end)` in `text` of the words that the index matches with a word of `query`."""
     wanted = {word.folded for word in find_words(query)} - STOP_WORDS
-    return [word.span for word in find_words(text) if word.folded in wanted]
+    return [match.span() for match in _WORD.finditer(text) if _fold(match.group()) in wanted]
 
 
 def _fold(word: str) -> str:
+    if word.isascii():
+        return word.lower()
     decomposed = unicodedata.normalize("NFKD", word.lower())
     return "".join(character for character in decomposed if not unicodedata.combining(character))

@@ -51,8 +51,9 @@ class RouterSettings(BaseModel):
     min_candidates: int = Field(default=100, gt=0)
     """Candidates per retriever and shard in hybrid mode, at least; twice k where that is more."""
     max_batch_size: int = Field(default=32, gt=0)
-    batch_wait_s: float = Field(default=0.001, ge=0)
-    """How long the first query of an encoder batch waits for others."""
+    batch_wait_s: float = Field(default=0.05, ge=0)
+    """How long a query waits at most for the call before it to the same deployment; together with others that wait it
+    is the next call."""
     deadline_s: float = Field(default=10.0, gt=0)
     """After so long, what has not answered is missing; calls to a dead replica are repeated until then."""
 
@@ -96,8 +97,7 @@ class Router:
         self._shard_of_bucket = manifest.shard_of_bucket()
         names = [shard_name(number) for number in range(len(manifest.shards))]
         self._handles = {name: serve.get_deployment_handle(name, application) for name in ["encoder", *names]}
-        self._encode = self._batcher("encoder", "encode", settings.batch_wait_s)
-        # The searches of one encoder batch go on in the same turn of the event loop: they need not wait again.
+        self._encode = self._batcher("encoder", "encode")
         self._search_shard = [self._batcher(name, "search") for name in names]
         self._fetch_rows = [self._batcher(name, "fetch") for name in names]
         self._share = ScopeSender()
@@ -232,7 +232,7 @@ class Router:
         answers = zip(questions, await asyncio.gather(*calls), strict=True)
         return {shard: answer for shard, answer in answers if answer is not None}
 
-    def _batcher(self, name: str, method: str, wait_s: float = 0.0) -> Batcher[Any, Any]:
+    def _batcher(self, name: str, method: str) -> Batcher[Any, Any]:
         remote = getattr(self._handles[name], method).remote
 
         async def ask(items: list[Any]) -> list[Any]:
@@ -242,7 +242,7 @@ class Router:
                 return [None] * len(items)
             return list(answer)
 
-        return Batcher(ask, self._settings.max_batch_size, wait_s)
+        return Batcher(ask, self._settings.max_batch_size, self._settings.batch_wait_s)
 
 
 @dataclass(frozen=True)

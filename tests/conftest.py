@@ -3,9 +3,12 @@
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from tiny_llama import write_tiny_llama
+
+from ray_jobs.serve_environment import serve_environment
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +18,7 @@ def local_ray():
     os.environ["RAY_DATA_PARQUET_FOOTER_NUM_ACTORS"] = "1"  # as jobs have it
     # Unix socket paths are short: pytest's own temporary folder would be too long.
     temporary = tempfile.mkdtemp(prefix="drehr-ray-")
+    serve_environment(Path(temporary))
     ray.init(num_cpus=8, include_dashboard=False, _temp_dir=temporary, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield temporary

@@ -9,7 +9,6 @@ from serving.audit.chain import REQUEST, keyed_hash
 from serving.audit.writer import LOOK_EVERY_S, AuditSettings, AuditWriter
 from serving.batching import Batcher
 
-GROUP_WAIT_S = 0.002
 LARGEST_GROUP = 256
 logger = logging.getLogger("ray.serve")
 
@@ -34,7 +33,7 @@ class Recorder:
         self._key = read_key(settings.key_file)
         self._writer = AuditWriter(settings, self._key)
         self._writing = asyncio.Lock()
-        self._commit_together = Batcher(self._commit, LARGEST_GROUP, GROUP_WAIT_S)
+        self._commit_together = Batcher(self._commit, LARGEST_GROUP)
 
     async def record(self, fields: dict[str, Any]) -> None:
         """Commit the record of a request. Raises OSError when the disk refuses it."""

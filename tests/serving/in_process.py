@@ -63,8 +63,8 @@ class Service:
         monkeypatch.setattr(router_module, "ScopeSender", lambda: lambda scope: scope)
         # Everything runs on one event loop: what watches the folder may wait for seconds on a busy machine.
         monkeypatch.setattr(access_folder, "MAX_AGE_S", 600)
-        self.writer = StoreWriter(Store(manifest.store), {manifest.encoder_fingerprint: encode})
-        ingest = IngestDeployment(IngestSettings(group_wait_s=0))
+        self.writer = StoreWriter(Store(manifest.store), {manifest.vectors_name: encode})
+        ingest = IngestDeployment(IngestSettings())
         ingest._writer = self.writer
         self.ingress = Ingress(IngressOptions(**options), Handle(write=ingest.write))
         self.ingress._router = Router("application", manifest, self.ingress._options.router)

