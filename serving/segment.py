@@ -1,9 +1,10 @@
 """Rows in patient order beside their vectors: which of them a filter allows, and the nearest among those."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from functools import partial
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,10 +30,10 @@ class Segment:
         self.row_ids = rows["row_id"].to_numpy().astype(np.int64)
         self._by_row_id = np.argsort(self.row_ids)
         self._sorted_row_ids = self.row_ids[self._by_row_id]
-        self.patients = _ranges(rows["patient_id"])
+        self._run_of, self._starts, self._stops = _runs(rows["patient_id"])
         self._types = _Codes(rows["note_type"])
         self._sources = _Codes(rows["source"])
-        # Missing times become the lowest value, which no lower bound accepts.
+        # Missing times become the lowest value, which is in no range.
         self._times = rows["note_time"].cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
         self._scopes: OrderedDict[str, Rows] = OrderedDict()
         self._scopes_lock = Lock()
@@ -40,11 +41,14 @@ class Segment:
     def __len__(self) -> int:
         return len(self.row_ids)
 
+    def has_patient(self, patient: str) -> bool:
+        """Whether the patient has rows."""
+        return patient in self._run_of
+
     def of_patients(self, patients: Collection[str]) -> Rows:
         """The rows of these patients."""
-        ranges = sorted(self.patients[each] for each in {*patients} & self.patients.keys())
-        starts, stops = np.array(ranges, np.int64).reshape(-1, 2).T
-        lengths = stops - starts
+        runs = np.array(sorted({self._run_of[each] for each in patients if each in self._run_of}), np.int64)
+        starts, lengths = self._starts[runs], self._stops[runs] - self._starts[runs]
         before = np.cumsum(lengths) - lengths
         return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
 
@@ -76,21 +80,26 @@ class Segment:
             rows = self.of_patients({*filters.patient_ids} & scope.patients if scope else filters.patient_ids)
         elif scope is not None:
             rows = self._of_scope(scope)
-        conditions = []
-        at = slice(None) if rows is None else rows
+        conditions: list[Callable[[slice | Rows], NDArray[np.bool_]]] = []
         if filters.note_types is not None:
-            conditions.append(self._types.isin(filters.note_types, at))
+            conditions.append(partial(self._types.isin, filters.note_types))
         if filters.sources is not None:
-            conditions.append(self._sources.isin(filters.sources, at))
-        if filters.time_from is not None:
-            conditions.append(self._times[at] >= _microseconds(filters.time_from))
-        if filters.time_to is not None:
-            times = self._times[at]
-            conditions.append((times < _microseconds(filters.time_to)) & (times != np.iinfo(np.int64).min))
-        if conditions:
-            passed = np.flatnonzero(np.logical_and.reduce(conditions))
-            rows = passed if rows is None else rows[passed]
+            conditions.append(partial(self._sources.isin, filters.sources))
+        if filters.time_from is not None or filters.time_to is not None:
+            conditions.append(partial(self._within, filters.time_from, filters.time_to))
+        for passes in conditions:
+            rows = np.flatnonzero(passes(slice(None))) if rows is None else rows[passes(rows)]
         return rows
+
+    def _within(self, since: datetime | None, until: datetime | None, at: slice | Rows) -> NDArray[np.bool_]:
+        """Of rows, whether they have a time in `[since, until)`."""
+        times = self._times[at]
+        passed = times != np.iinfo(np.int64).min
+        if since is not None:
+            passed &= times >= _microseconds(since)
+        if until is not None:
+            passed &= times < _microseconds(until)
+        return passed
 
     def nearest(self, queries: NDArray[np.float32], depth: int, rows: Rows | None = None) -> list[Rows]:
         """The best `depth` rows (or all there are) of each query vector (queries, dimension), among `rows` if given."""
@@ -113,18 +122,17 @@ class _Codes:
         self._code_of = {value: code for code, value in enumerate(encoded.dictionary.to_pylist())}
 
     def isin(self, values: Sequence[str], at: slice | Rows) -> NDArray[np.bool_]:
-        wanted = [self._code_of[value] for value in values if value in self._code_of]
-        return np.isin(self._codes[at], wanted)
+        wanted = np.zeros(len(self._code_of), bool)
+        wanted[[self._code_of[value] for value in values if value in self._code_of]] = True
+        return wanted[self._codes[at]]
 
 
-def _ranges(column: pa.ChunkedArray) -> dict[str, tuple[int, int]]:
-    """Rows `[start, stop)` of each value of a column in which equal values lie together."""
-    if not len(column):
-        return {}
+def _runs(column: pa.ChunkedArray) -> tuple[dict[str, int], Rows, Rows]:
+    """A column in which equal values lie together: the run of each value, and where the runs begin and end."""
     runs = pc.run_end_encode(column.combine_chunks())
-    stops = runs.run_ends.to_pylist()
-    return dict(zip(runs.values.to_pylist(), zip([0, *stops[:-1]], stops, strict=True), strict=True))
+    stops = runs.run_ends.to_numpy().astype(np.int64)
+    return {value: run for run, value in enumerate(runs.values.to_pylist())}, np.append(0, stops)[:-1], stops
 
 
-def _microseconds(time: Any) -> int:
+def _microseconds(time: datetime) -> int:
     return pa.scalar(time, pa.timestamp("us", tz="UTC")).cast(pa.int64()).as_py()

@@ -249,8 +249,8 @@ def _patients_known(state: ShardState, query: ShardQuery) -> int:
         asked &= query.scope.patients
     known = set()
     for part in state.parts:
-        for patient in asked & part.segment.patients.keys():
-            rows = part.living(np.arange(*part.segment.patients[patient]))
+        for patient in filter(part.segment.has_patient, asked):
+            rows = part.living(part.segment.of_patients([patient]))
             if rows is not None and len(rows):
                 known.add(patient)
     return len(known)

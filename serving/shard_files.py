@@ -23,14 +23,14 @@ def write_shard(
     folder.mkdir()
     with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
-    kind = kind or ("exact" if len(rows) <= LARGEST_EXACT else "sq8")
+    kind = kind or ("exact" if len(rows) <= LARGEST_EXACT else "rabitq")
     nprobe = 0
     if kind == "exact" or not len(rows):
         kind = "exact"
         np.save(folder / VECTORS, vectors)
     else:
         np.save(folder / VECTORS, vectors.astype(np.float16))
-        lists, nprobe = build_lists(vectors, kind)
+        lists, nprobe = build_lists(np.load(folder / VECTORS, mmap_mode="r"), kind)
         faiss.write_index(lists, str(folder / LISTS))
     checksums = {file.name: checksum_of(file) for file in sorted(folder.iterdir())}
     return ShardManifest(buckets=buckets, rows=rows.num_rows, index=kind, nprobe=nprobe, checksums=checksums)

@@ -1,6 +1,5 @@
 """The vectors of a segment's rows, and the nearest of them: exact, or through coarse codes and exact scores after."""
 
-from functools import partial
 from typing import Any, Protocol
 
 import faiss
@@ -15,7 +14,9 @@ _FAISS: Any = faiss
 """Its stubs do not know the constructors in Python, which keep what they are given alive."""
 BLOCK = 16_384
 """Rows that are copied out at once to be scored."""
-SCANNED = 20_000
+HALF_BLOCK = 512
+"""The same of float16: what stays in a processor's cache."""
+SCANNED = 5_000
 """Up to so many allowed rows of a coarse index are scored exactly, one by one: it is as fast, and misses none."""
 CANDIDATES = 4
 """Times as many rows as are wanted come from the codes, to be ranked by their exact scores."""
@@ -51,7 +52,7 @@ class ExactIndex:
 class CoarseIndex:
     """Lists of codes (FAISS IVF) name candidates, the vectors (float16, in a mapped file) rank them."""
 
-    def __init__(self, lists: Any, vectors: NDArray[Any], nprobe: int) -> None:
+    def __init__(self, lists: Any, vectors: NDArray[np.float16], nprobe: int) -> None:
         """`lists` (faiss.IndexIVF); `nprobe` of them are read for a query of all rows, more for a query of some."""
         self.vectors = vectors
         self._lists = lists
@@ -59,14 +60,17 @@ class CoarseIndex:
 
     def nearest(self, queries: Vectors, depth: int, rows: Rows | None = None) -> list[Rows]:
         """See VectorIndex."""
-        exactly = partial(self._exactly, depth=depth, rows=rows)
         if rows is not None and len(rows) <= SCANNED:
-            return [exactly(query) for query in queries]
+            return [self._best_of(rows, query, depth) for query in queries]
         wanted = max(CANDIDATES * depth, FEWEST_CANDIDATES)
         _, found = self._lists.search(queries, wanted, params=self._parameters(rows))
-        ranked = [self._ranked(query, each[each >= 0], depth) for query, each in zip(queries, found, strict=True)]
+        ranked = [self._best_of(each[each >= 0], query, depth) for query, each in zip(queries, found, strict=True)]
         # The lists that were read may hold fewer than are wanted; a filter never makes an answer short.
-        return [each if len(each) == depth else exactly(query) for query, each in zip(queries, ranked, strict=True)]
+        allowed = np.arange(len(self.vectors)) if rows is None else rows
+        return [
+            each if len(each) == depth else self._best_of(allowed, query, depth)
+            for query, each in zip(queries, ranked, strict=True)
+        ]
 
     def _parameters(self, rows: Rows | None) -> Any:
         if rows is None:
@@ -77,13 +81,20 @@ class CoarseIndex:
         selector = _FAISS.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
         return _FAISS.SearchParametersIVF(nprobe=nprobe, sel=selector)
 
-    def _ranked(self, query: NDArray[np.float32], candidates: Rows, depth: int) -> Rows:
-        scores = self.vectors[candidates].astype(np.float32) @ query
-        return candidates[_best(scores, min(depth, len(candidates)))]
-
-    def _exactly(self, query: NDArray[np.float32], depth: int, rows: Rows | None) -> Rows:
-        allowed = np.arange(len(self.vectors)) if rows is None else rows
-        return allowed[_best(_scores(self.vectors, query[None], allowed)[0], depth)]
+    def _best_of(self, rows: Rows, query: NDArray[np.float32], depth: int) -> Rows:
+        """The best `depth` of these rows by their exact scores. FAISS reads float16 faster than NumPy turns it."""
+        block: Any = faiss.IndexScalarQuantizer(
+            self.vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        )
+        found, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        for start in range(0, len(rows), HALF_BLOCK):
+            some = rows[start : start + HALF_BLOCK]
+            block.reset()
+            block.add_sa_codes(self.vectors[some].view(np.uint8))
+            score, place = block.search(query[None], min(depth, len(some)))
+            found.append(some[place[0]])
+            scores.append(score[0])
+        return np.concatenate(found)[_best(np.concatenate(scores), depth)]
 
 
 def _scores(vectors: NDArray[Any], queries: Vectors, rows: Rows) -> Vectors:

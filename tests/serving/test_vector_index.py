@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.coarse_lists import build_lists
-from serving.vector_index import CoarseIndex, ExactIndex
+from serving.vector_index import SCANNED, CoarseIndex, ExactIndex
 
 
 def unit(vectors):
@@ -26,13 +26,14 @@ def brute_force(vectors, query, depth, rows):
 
 
 VECTORS = clustered(6000)
+HALF = VECTORS.astype(np.float16)
 
 
 @pytest.fixture(scope="module", params=["sq8", "rabitq"])
 def coarse(request):
-    lists, nprobe = build_lists(VECTORS, request.param)
+    lists, nprobe = build_lists(HALF, request.param)
     assert lists.nlist > 50
-    return CoarseIndex(lists, VECTORS.astype(np.float16), nprobe)
+    return CoarseIndex(lists, HALF, nprobe)
 
 
 @settings(deadline=None, max_examples=60)
@@ -69,6 +70,20 @@ def test_coarse_finds_nearly_all_and_ranks_them_exactly(coarse, monkeypatch, sha
         assert rows is None or np.isin(found, rows).all()
         shares.append(np.isin(brute_force(VECTORS, query, 10, rows), found).mean())
     assert np.mean(shares) >= 0.95
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, SCANNED))
+def test_few_allowed_rows_are_scored_exactly(coarse, seed, depth, number):
+    random = np.random.default_rng(seed)
+    rows = np.sort(random.choice(len(HALF), number, replace=False))
+    queries = unit(random.normal(size=(2, HALF.shape[1])))
+    for found, query in zip(coarse.nearest(queries, min(depth, number), rows), queries, strict=True):
+        expected = brute_force(HALF, query, depth, rows)
+        scores = HALF[found].astype(np.float32) @ query
+        np.testing.assert_allclose(scores, HALF[expected].astype(np.float32) @ query, atol=1e-6)
+        assert np.isin(found, rows).all()
+        assert len({*found.tolist()}) == len(expected)
 
 
 @pytest.mark.parametrize("rows", [None, np.arange(0, 6000, 2), np.arange(7)])
