@@ -1,4 +1,7 @@
-"""The store: Lance tables in one folder. `notes` is the truth; `chunks` and `vectors/<fingerprint>` derive from it."""
+"""The store: Lance tables in one folder. `notes` is the truth; `chunks` and `vectors/<name>` derive from it.
+
+Vectors are named after their encoder's fingerprint, and their number format where it is not fp32.
+"""
 
 import json
 import uuid
@@ -32,7 +35,7 @@ class Purged(NamedTuple):
 
 
 class Store:
-    """A folder with `notes.lance`, `chunks.lance` and `vectors/<fingerprint>.lance`."""
+    """A folder with `notes.lance`, `chunks.lance` and `vectors/<name>.lance`."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -45,9 +48,9 @@ class Store:
         """The chunk table. Raises FileNotFoundError when the store is not there."""
         return self._open(self.chunks_path)
 
-    def vectors(self, fingerprint: str) -> lance.LanceDataset:
+    def vectors(self, name: str) -> lance.LanceDataset:
         """The vectors of one encoder. Raises FileNotFoundError when that encoder has not encoded this store."""
-        return self._open(self.vectors_path(fingerprint))
+        return self._open(self.vectors_path(name))
 
     def removed(self) -> lance.LanceDataset:
         """What was removed in service. Raises FileNotFoundError where nothing ever was."""
@@ -90,8 +93,8 @@ class Store:
     def removed_path(self) -> Path:
         return self.folder / "removed.lance"
 
-    def vectors_path(self, fingerprint: str) -> Path:
-        return self.folder / "vectors" / f"{fingerprint}.lance"
+    def vectors_path(self, name: str) -> Path:
+        return self.folder / "vectors" / f"{name}.lance"
 
     def write_notes(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Replace the note table in one commit; the store is another one from then on."""
@@ -107,15 +110,15 @@ class Store:
         """Make the index by which a note is found, anew where there is one."""
         self.notes().create_scalar_index("note_id", "BTREE")
 
-    def begin_vectors(self, fingerprint: str, dimension: int) -> None:
+    def begin_vectors(self, name: str, dimension: int) -> None:
         """Make the table of one encoder's vectors, unless it is there."""
-        if not self.vectors_path(fingerprint).exists():
-            self._write(self.vectors_path(fingerprint), vector_schema(dimension), [])
+        if not self.vectors_path(name).exists():
+            self._write(self.vectors_path(name), vector_schema(dimension), [])
 
-    def unencoded(self, fingerprint: str, chunks: lance.LanceDataset) -> tuple[int, Iterator[pa.RecordBatch]]:
+    def unencoded(self, name: str, chunks: lance.LanceDataset) -> tuple[int, Iterator[pa.RecordBatch]]:
         """How many of the chunks have no vector of their version yet, and these (chunk_id, version, text)."""
         key = ["chunk_id", "version"]
-        done = self.vectors(fingerprint).to_table(columns=key)
+        done = self.vectors(name).to_table(columns=key)
         missing = chunks.to_table(columns=key, with_row_id=True).join(done, key, join_type="left anti")
         row_ids = np.sort(missing["_rowid"].to_numpy())
 
@@ -127,9 +130,9 @@ class Store:
 
         return len(row_ids), batches()
 
-    def add_vectors(self, fingerprint: str, rows: pa.Table) -> None:
+    def add_vectors(self, name: str, rows: pa.Table) -> None:
         """Put vectors (rows of `vector_schema`) in, in one commit, beside those of other versions of their chunks."""
-        vectors = self.vectors(fingerprint)
+        vectors = self.vectors(name)
         merge = vectors.merge_insert(["chunk_id", "version"]).when_not_matched_insert_all()
         merge.execute(rows.select(vectors.schema.names))
 

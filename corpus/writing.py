@@ -57,7 +57,7 @@ class StoreWriter:
     """The only writer of a store while it lives."""
 
     def __init__(self, store: Store, encoders: Mapping[str, Encode]) -> None:
-        """`encoders` by the fingerprint of the vectors that are kept up to date."""
+        """`encoders` by the name of the vectors that are kept up to date."""
         self._store = store
         self._encoders = encoders
         self._is_whole = False
@@ -119,12 +119,12 @@ class StoreWriter:
 
     def encode_missing(self) -> None:
         """Give every chunk its vectors, a part after the other; writes may go on beside it."""
-        for fingerprint, encode in self._encoders.items():
-            _, missing = self._store.unencoded(fingerprint, self._store.chunks())
+        for name, encode in self._encoders.items():
+            _, missing = self._store.unencoded(name, self._store.chunks())
             for batch in missing:
                 for start in range(0, len(batch), MENDED_TOGETHER):
                     some = pa.Table.from_batches([batch.slice(start, MENDED_TOGETHER)])
-                    self._store.add_vectors(fingerprint, self._vectors(fingerprint, encode, some))
+                    self._store.add_vectors(name, self._vectors(name, encode, some))
 
     def _removals(self, changes: Changes, notes: pa.Table) -> pa.Table:
         """Rows of REMOVED_SCHEMA for all that is to go: of the store's notes and of those that come with the group."""
@@ -164,21 +164,21 @@ class StoreWriter:
     def _encoded(self, chunks: pa.Table) -> dict[str, pa.Table]:
         return {each: self._vectors(each, encode, chunks) for each, encode in self._encoders.items() if len(chunks)}
 
-    def _vectors(self, fingerprint: str, encode: Encode, chunks: pa.Table) -> pa.Table:
+    def _vectors(self, name: str, encode: Encode, chunks: pa.Table) -> pa.Table:
         vectors = np.asarray(encode(chunks["text"].to_pylist()), np.float32)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-        schema = self._store.vectors(fingerprint).schema
+        schema = self._store.vectors(name).schema
         return pa.table([chunks["chunk_id"], chunks["version"], column], schema=schema)
 
     def _add(self, vectors: Mapping[str, pa.Table]) -> None:
-        for fingerprint, rows in vectors.items():
-            lance.write_dataset(rows, self._store.vectors_path(fingerprint), mode="append")
+        for name, rows in vectors.items():
+            lance.write_dataset(rows, self._store.vectors_path(name), mode="append")
 
     def _drop_outdated(self, wanted: str | None) -> None:
         """Delete the vectors, of chunks for which `wanted` holds (None: all), that are of no chunk's version."""
         current = self._store.chunks().to_table(columns=VECTOR_KEY, filter=wanted)
-        for fingerprint in self._encoders:
-            vectors = self._store.vectors(fingerprint)
+        for name in self._encoders:
+            vectors = self._store.vectors(name)
             there = vectors.to_table(columns=VECTOR_KEY, filter=wanted, with_row_id=True)
             rows = there.join(current, VECTOR_KEY, join_type="left anti")["_rowid"].to_pylist()
             for start in range(0, len(rows), DROPPED_TOGETHER):

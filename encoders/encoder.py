@@ -9,7 +9,6 @@ import torch
 import transformers
 from safetensors.torch import load_model, save_model
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from encoders.latent_attention import LatentAttention
 from encoders.pooling import POOLINGS
@@ -23,8 +22,6 @@ Progress = Callable[[int, int], None]
 
 class Encoder(torch.nn.Module):
     """Text in, vectors out. `spec` says how; `fingerprint` names weights + tokenizer + spec."""
-
-    number_format = "fp32"
 
     def __init__(self, transformer: Any, tokenizer: Any, spec: EncoderSpec, fingerprint: str) -> None:
         super().__init__()
@@ -87,14 +84,9 @@ class Encoder(torch.nn.Module):
 
         `unpooled` (n,) says how many of the first tokens of each are left out of the pooling.
         """
-        rows = [torch.as_tensor(tokens) for tokens in token_ids]
-        ids = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
-        places, lengths = torch.arange(ids.shape[1]), torch.tensor([len(row) for row in rows])[:, None]
-        mask = places < lengths
-        # A space that ends a prefix is a token of its own only while nothing follows it: the last one is always pooled.
-        pooled = mask & (places >= torch.minimum(torch.as_tensor(unpooled)[:, None], lengths - 1))
-        device = self.transformer.device
-        return ids.to(device), mask.long().to(device), pooled.long().to(device)
+        padded = TextTokenizer(self.tokenizer, self.spec).pad(token_ids, unpooled)
+        ids, mask, pooled = (torch.from_numpy(each).to(self.transformer.device) for each in padded)
+        return ids, mask, pooled
 
     def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Query vectors, float32 (n, dimension)."""

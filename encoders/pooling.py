@@ -31,7 +31,7 @@ class Cls(Pooling):
     st_mode, st_flag = "cls", "cls_token"
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.argmax(1)]
+        return _at(hidden, mask.argmax(1))
 
 
 class LastToken(Pooling):
@@ -41,7 +41,12 @@ class LastToken(Pooling):
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
-        return hidden[torch.arange(len(hidden), device=hidden.device), last]
+        return _at(hidden, last)
+
+
+def _at(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    # Not len(hidden), which tracing for OpenVINO takes for a constant.
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), places]
 
 
 POOLINGS: dict[PoolingName, type[Pooling]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import transformers
 
 from encoders.spec import EncoderSpec, read_spec, resolve
@@ -34,3 +35,20 @@ class TextTokenizer(NamedTuple):
             return 0
         ids = self.tokenizer(prefix)["input_ids"]
         return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
+
+    def pad(
+        self, token_ids: Sequence[Sequence[int]], unpooled: Sequence[int], longest: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Padded ids, their mask and that of the pooled ones, each int64 (n, the longest or more).
+
+        `unpooled` (n,) says how many of the first tokens of each are left out of the pooling.
+        """
+        lengths = np.array([len(row) for row in token_ids])
+        ids = np.full((len(lengths), max(longest, *lengths)), self.tokenizer.pad_token_id)
+        for row, tokens in zip(ids, token_ids, strict=True):
+            row[: len(tokens)] = tokens
+        places = np.arange(ids.shape[1])
+        mask = places < lengths[:, None]
+        # A space that ends a prefix is a token of its own only while nothing follows it: the last one is always pooled.
+        pooled = mask & (places >= np.minimum(unpooled, lengths - 1)[:, None])
+        return ids, mask.astype(np.int64), pooled.astype(np.int64)

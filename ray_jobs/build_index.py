@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 from corpus.store import Store
 from datagen.graph.artefact import BuiltGraph
 from datagen.synonyms import known_synonyms
+from encoders.compiled import load_encoder
 from encoders.corpus_encoding import BATCH_ROWS, encode_corpus
-from encoders.encoder import Encoder
+from encoders.kept_vectors import Load
+from encoders.number_format import NumberFormat, vectors_name
 from encoders.spec import BUNDLED
 from encoders.workers import WorkerSettings
 from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
@@ -31,6 +33,8 @@ class IndexSettings(BaseModel):
     shards: int = Field(default=2, gt=0)
     kind: IndexKind | None = None
     """None: exact where a shard has up to 50,000 rows, 8 bits a dimension with exact rescoring beyond."""
+    number_format: NumberFormat = "fp32"
+    """Of chunks and of the queries that the release answers."""
 
 
 class BuildIndexSettings(BaseModel):
@@ -52,13 +56,27 @@ def run(settings: BuildIndexSettings) -> None:
     chunks = searchable_chunks(store)
 
     def build(step: Step) -> dict[str, int]:
-        encoder = Encoder.load(settings.encoder)
-        store.begin_vectors(encoder.fingerprint, encoder.spec.dimension)
-        _encode_missing(store, chunks, encoder.fingerprint, settings)
-        names = known_synonyms(BuiltGraph.open(graph)) if graph else None
-        cut = settings.index
-        build_release(store, chunks, encoder.fingerprint, settings.encoder, step.folder, cut.shards, cut.kind, names)
-        return {"chunks": chunks.count_rows(), "shards": cut.shards}
+        index, workers = settings.index, settings.workers
+        load = partial(
+            load_encoder, settings.encoder, index.number_format, max(1, int(workers.cpus)), use_gpu=workers.use_gpu
+        )
+        encoder = load()
+        name = vectors_name(encoder.fingerprint, index.number_format)
+        store.begin_vectors(name, encoder.spec.dimension)
+        _encode_missing(store, chunks, name, load, workers)
+        synonyms = known_synonyms(BuiltGraph.open(graph)) if graph else None
+        build_release(
+            store,
+            chunks,
+            encoder.fingerprint,
+            settings.encoder,
+            step.folder,
+            index.shards,
+            index.kind,
+            synonyms,
+            index.number_format,
+        )
+        return {"chunks": chunks.count_rows(), "shards": index.shards}
 
     run_step(
         "build_index",
@@ -69,17 +87,17 @@ def run(settings: BuildIndexSettings) -> None:
     )
 
 
-def _encode_missing(store: Store, chunks: lance.LanceDataset, fingerprint: str, settings: BuildIndexSettings) -> None:
+def _encode_missing(store: Store, chunks: lance.LanceDataset, name: str, load: Load, workers: WorkerSettings) -> None:
     """Encode what has no vector yet, a part at a time: an interrupted run goes on with the next part."""
     progress = Progress()
-    total, batches = store.unencoded(fingerprint, chunks)
+    total, batches = store.unencoded(name, chunks)
     for part in _parts(batches):
         texts = ray.data.from_arrow([part.slice(at, BATCH_ROWS) for at in range(0, len(part), BATCH_ROWS)])
         tables = []
-        for table in encode_corpus(texts, partial(Encoder.load, settings.encoder), settings.workers):
+        for table in encode_corpus(texts, load, workers):
             progress("chunks encoded", len(table), total)
             tables.append(table)
-        store.add_vectors(fingerprint, pa.concat_tables(tables))
+        store.add_vectors(name, pa.concat_tables(tables))
 
 
 def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from ray import serve
 from ray.serve import Application
 
-from encoders.encoder import Encoder
+from encoders.compiled import load_encoder
 from serving.bare_errors import bare
+from serving.manifest import read_manifest
 from serving.release import find_encoder
 
 
@@ -22,8 +23,7 @@ class EncoderSettings(BaseModel):
     num_cpus: float = 0.5
     """Logical CPUs a replica reserves with Ray; below 1 so that a laptop holds the whole service."""
     threads: int = Field(default=1, gt=0)
-    """Torch threads of a replica. More help one query on an idle machine (11 instead of 14 ms with 2, MiniLM) and cost
-    several times as much on a busy one, where they wait for each other."""
+    """Batches that a replica computes at a time, each by one thread: more do not help one query."""
     max_replicas: int = Field(default=1, gt=0)
     max_batch_size: int = Field(default=32, gt=0)
     """Requests (not texts) in one batch."""
@@ -36,7 +36,9 @@ class EncoderDeployment:
 
     def __init__(self, release: str, settings: EncoderSettings) -> None:
         torch.set_num_threads(settings.threads)
-        self._encoder = Encoder.load(find_encoder(Path(release)))
+        encoder, number_format = find_encoder(Path(release)), read_manifest(Path(release)).number_format
+        self._encoder = load_encoder(encoder, number_format, settings.threads)
+        self._encoder.encode_queries(["warm up"])  # the first of its kind takes longer
         self._encode_together = serve.batch(
             max_batch_size=settings.max_batch_size, batch_wait_timeout_s=settings.batch_wait_s
         )(self._encode_batch)

@@ -87,7 +87,10 @@ class IngestDeployment:
 
     @bare
     async def write(self, changes: Changes) -> int:
-        """Commit the changes, with others that come during the commit before; the version of the chunks that holds them, or OUTDATED."""
+        """Commit the changes, with others that come during the commit before; the version of the chunks that has them.
+
+        OUTDATED instead of a version where they no longer fit what is there.
+        """
         return await self._write_together(changes)
 
     async def _commit(self, group: list[Changes]) -> list[int]:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from corpus.store import Store
 from corpus.tables import N_BUCKETS
+from encoders.number_format import NumberFormat, vectors_name
 
 MANIFEST = "release.json"
 
@@ -53,7 +54,8 @@ class ReleaseManifest(BaseModel):
     encoder: str
     """`bundled`, or the folder of the copy, relative to the release."""
     encoder_fingerprint: str
-    number_format: str
+    number_format: NumberFormat
+    """In which chunks were encoded and queries are."""
     metric: Literal["cosine"] = "cosine"
     dimension: int
     store: str
@@ -69,6 +71,11 @@ class ReleaseManifest(BaseModel):
     def id(self) -> str:
         """16 hex digits that name this content."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    @property
+    def vectors_name(self) -> str:
+        """What the store keeps the vectors under."""
+        return vectors_name(self.encoder_fingerprint, self.number_format)
 
     def shard_of_bucket(self) -> NDArray[np.int64]:
         """Shard number of each of the `N_BUCKETS` buckets."""

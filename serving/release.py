@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, N_BUCKETS
-from encoders.encoder import Encoder
+from encoders.number_format import NumberFormat, vectors_name
 from encoders.spec import BUNDLED, read_spec, resolve
 from encoders.spec import fingerprint as fingerprint_of
 from serving.expansion import write_synonyms
@@ -42,8 +42,9 @@ def build_release(
     shards: int,
     kind: IndexKind | None = None,
     synonyms: Iterable[tuple[str, bool, Sequence[str]]] | None = None,
+    number_format: NumberFormat = "fp32",
 ) -> None:
-    """Write the release of these chunks of the store and their `vectors/<fingerprint>.lance` into `output`.
+    """Write the release of these chunks of the store and their vectors in this number format into `output`.
 
     `encoder` is "bundled" or a folder; `shards` lists of buckets hold about the same number of rows each. Raises
     ValueError when the encoder is another one than the vectors', or a chunk has no usable vector. Chunks that were
@@ -53,18 +54,19 @@ def build_release(
     folder = resolve(str(encoder))
     spec = read_spec(folder)
     _require_fingerprint(fingerprint, fingerprint_of(folder, spec), f"encoder {encoder}")
-    if not store.vectors_path(fingerprint).exists():
-        where = store.vectors_path(fingerprint)
-        raise ValueError(f"{where}: not there; encode the store with encoder {fingerprint} first")
+    name = vectors_name(fingerprint, number_format)
+    if not store.vectors_path(name).exists():
+        where = store.vectors_path(name)
+        raise ValueError(f"{where}: not there; encode the store with encoder {fingerprint} in {number_format} first")
     output.mkdir(parents=True, exist_ok=True)
     if str(encoder) != BUNDLED:
         shutil.copytree(folder, output / "encoder")
-    vectors = store.vectors(fingerprint)
+    vectors = store.vectors(name)
     replaced = _replaced(store, chunks)
     manifest = ReleaseManifest(
         encoder=BUNDLED if str(encoder) == BUNDLED else "encoder",
         encoder_fingerprint=fingerprint,
-        number_format=Encoder.number_format,
+        number_format=number_format,
         dimension=spec.dimension,
         store=str(store.folder.resolve()),
         store_id=store.id,

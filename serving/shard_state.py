@@ -140,9 +140,8 @@ class Follower:
         return Part(Segment(rows.take(order), ExactIndex(vectors[order.to_numpy()])))
 
     def _vectors_of(self, rows: pa.Table) -> NDArray[np.float32]:
-        fingerprint = self._manifest.encoder_fingerprint
         wanted = among("chunk_id", rows["chunk_id"].to_pylist())
-        vectors = lance.dataset(self._store.vectors_path(fingerprint))
+        vectors = lance.dataset(self._store.vectors_path(self._manifest.vectors_name))
         found = vectors.to_table(filter=wanted) if wanted else vectors.schema.empty_table()
         return unit_vectors(rows, found.to_batches(), self._manifest.dimension, vectors.uri)
 
