@@ -13,6 +13,7 @@ from ray.serve import Application
 
 from encoders.compiled import load_encoder
 from serving.bare_errors import bare
+from serving.batching import Batcher
 from serving.manifest import read_manifest
 from serving.release import find_encoder
 
@@ -27,8 +28,6 @@ class EncoderSettings(BaseModel):
     max_replicas: int = Field(default=1, gt=0)
     max_batch_size: int = Field(default=32, gt=0)
     """Requests (not texts) in one batch."""
-    batch_wait_s: float = Field(default=0.0, ge=0)
-    """0: what arrived during the last batch is the next one, and a lone query does not wait."""
 
 
 class EncoderDeployment:
@@ -39,9 +38,8 @@ class EncoderDeployment:
         encoder, number_format = find_encoder(Path(release)), read_manifest(Path(release)).number_format
         self._encoder = load_encoder(encoder, number_format, settings.threads)
         self._encoder.encode_queries(["warm up"])  # the first of its kind takes longer
-        self._encode_together = serve.batch(
-            max_batch_size=settings.max_batch_size, batch_wait_timeout_s=settings.batch_wait_s
-        )(self._encode_batch)
+        # Of several routers: each sends one batch at a time.
+        self._encode_together = Batcher(self._encode_batch, settings.max_batch_size)
 
     @bare
     async def encode(self, queries: Sequence[str]) -> NDArray[np.float32]:

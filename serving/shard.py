@@ -126,7 +126,8 @@ class Shard:
 
     def fetch(self, batch: Sequence[Sequence[tuple[int, int]]]) -> list[list[dict[str, Any] | None]]:
         """The contents of each list of (row id, version), in its order; None for what is not here (any longer)."""
-        return [self._fetch(rows) for rows in batch]
+        found = iter(self._fetch([row for rows in batch for row in rows]))
+        return [[next(found) for _ in rows] for rows in batch]
 
     def _fetch(self, rows: Sequence[tuple[int, int]]) -> list[dict[str, Any] | None]:
         found = _contents_in(self._follower.state, rows)

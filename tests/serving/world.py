@@ -46,7 +46,9 @@ class World:
         ids, scores = match_words(self.store, text, ALL)
         chunk_ids = self.store.to_table(columns=["chunk_id"], with_row_id=True)
         id_of = dict(zip(chunk_ids["_rowid"].to_pylist(), chunk_ids["chunk_id"].to_pylist(), strict=True))
-        return {id_of[row]: score for row, score in zip(ids.tolist(), scores.tolist(), strict=True)}
+        # Lance's index may still have rows that were removed before the table was compacted.
+        scored = zip(ids.tolist(), scores.tolist(), strict=True)
+        return {id_of[row]: score for row, score in scored if row in id_of}
 
     def brute_force(self, query: ShardQuery) -> list[tuple[float, str]]:
         """Every allowed chunk that can match, with its score, best first."""
