@@ -93,8 +93,8 @@ class CompiledEncoder:
 
     def _compile(self, model: Any, threads: int) -> Any:
         settings = {
-            # OpenVINO itself would take bf16 where the processor has it.
-            "INFERENCE_PRECISION_HINT": "bf16" if self.number_format == "bf16" else "f32",
+            # What int8 leaves out is in bf16; either is computed in fp32 where the processor has none.
+            "INFERENCE_PRECISION_HINT": "f32" if self.number_format == "fp32" else "bf16",
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
             # Processes of one machine would all be bound to its first cores.

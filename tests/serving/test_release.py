@@ -3,12 +3,14 @@ import shutil
 
 import lance
 import numpy as np
+import pyarrow as pa
 import pytest
 from tiny_store import make_notes, release_of, write_store
 
+from corpus.store import Store
 from corpus.tables import N_BUCKETS, bucket_of
 from serving.manifest import open_chunks, read_manifest
-from serving.release import find_encoder
+from serving.release import build_release, find_encoder, searchable_chunks
 from serving.shard_files import load_shard
 
 
@@ -132,6 +134,38 @@ def test_a_store_that_was_not_encoded_is_refused(built, tmp_path):
             tmp_path / "release",
             shards=1,
         )
+
+
+def test_vectors_in_another_number_format_are_not_taken(built, tmp_path):
+    store, manifest = Store(built[0] / "store"), read_manifest(built[0] / "release")
+    with pytest.raises(ValueError, match=f"{manifest.encoder_fingerprint}-int8.lance: not there; .* in int8 first"):
+        in_int8(store, built[0], tmp_path / "release")
+
+
+def test_vectors_of_each_number_format_lie_beside_each_other(copy, built, tmp_path):
+    shutil.copytree(built[0] / "store", tmp_path / "store")
+    store, manifest = Store(tmp_path / "store"), read_manifest(copy)
+    fp32 = store.vectors(manifest.vectors_name).to_table()
+    turned = -fp32["vector"].combine_chunks().flatten().to_numpy()
+    column = pa.FixedSizeListArray.from_arrays(pa.array(turned), 8)
+    store.begin_vectors(f"{manifest.encoder_fingerprint}-int8", 8)
+    store.add_vectors(f"{manifest.encoder_fingerprint}-int8", fp32.set_column(2, "vector", column))
+    in_int8(store, built[0], tmp_path / "in int8")
+    assert read_manifest(tmp_path / "in int8").number_format == "int8"
+    expected, found = load_shard(copy, 0)[1].vectors, load_shard(tmp_path / "in int8", 0)[1].vectors
+    np.testing.assert_allclose(found[: len(found) // 4], -expected[: len(found) // 4], atol=1e-6)
+
+
+def test_an_unknown_number_format_in_the_manifest_is_refused(copy):
+    manifest = json.loads((copy / "release.json").read_text())
+    (copy / "release.json").write_text(json.dumps(manifest | {"number_format": "int4"}))
+    with pytest.raises(ValueError, match=r"release\.json: number_format: .*'fp32', 'bf16' or 'int8'"):
+        read_manifest(copy)
+
+
+def in_int8(store, path, output):
+    fingerprint, encoder = read_manifest(path / "release").encoder_fingerprint, path / "release/encoder"
+    build_release(store, searchable_chunks(store), fingerprint, encoder, output, 3, number_format="int8")
 
 
 @pytest.mark.parametrize("name", ["rows.arrow", "vectors.npy"])
