@@ -78,6 +78,8 @@ def find_words(text: str) -> list[Word]:
 def highlights(query: str, text: str) -> list[tuple[int, int]]:
     """Spans `[start, end)` in `text` of the words that the index matches with a word of `query`."""
     wanted = {word.folded for word in find_words(query)} - STOP_WORDS
+    if text.isascii():
+        return [match.span() for match in _WORD.finditer(text.lower()) if match.group() in wanted]
     return [match.span() for match in _WORD.finditer(text) if _fold(match.group()) in wanted]
 
 

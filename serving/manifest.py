@@ -13,6 +13,7 @@ Words are searched in the store's full text index, so the store must outlive the
 """
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -67,7 +68,7 @@ class ReleaseManifest(BaseModel):
     """SHA-256 of the file of synonyms (`serving.expansion`); empty where there is none."""
     shards: list[ShardManifest]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """16 hex digits that name this content."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
