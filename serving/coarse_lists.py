@@ -1,11 +1,9 @@
 """Building FAISS IVF lists of codes, and finding out how many of them a query must read."""
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import faiss
 import numpy as np
-from faiss.contrib.exhaustive_search import knn_ground_truth
 from numpy.typing import NDArray
 
 from serving.vector_index import CoarseIndex
@@ -20,7 +18,7 @@ SAMPLES = 256
 NOISE = 0.5
 """Of the length of a sampled row: what turns it into a query that is near some rows and equal to none."""
 RECALL = 0.98
-"""Of the 10 nearest, that the number of lists to read is chosen for."""
+"""Of the 10 rows that all lists together would find, that the number of lists to read is chosen for."""
 
 
 def build_lists(vectors: NDArray[np.float16], codes: Codes, seed: int = 0) -> tuple[Any, int]:
@@ -36,23 +34,18 @@ def build_lists(vectors: NDArray[np.float16], codes: Codes, seed: int = 0) -> tu
         lists.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(dimension))
     chosen = np.sort(random.choice(rows, min(rows, n_lists * TRAINED_PER_LIST), replace=False))
     lists.train(vectors[chosen].astype(np.float32))
-    for block in _blocks(vectors):
-        lists.add(block)
+    for start in range(0, rows, BLOCK):
+        lists.add(vectors[start : start + BLOCK].astype(np.float32))
     return lists, _lists_to_read(lists, vectors, random)
 
 
-def _blocks(vectors: NDArray[np.float16]) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(vectors), BLOCK):
-        yield vectors[start : start + BLOCK].astype(np.float32)
-
-
 def _lists_to_read(lists: Any, vectors: NDArray[np.float16], random: np.random.Generator) -> int:
-    """The least number, in steps of a quarter, with which sampled queries find RECALL of their 10 nearest rows."""
+    """The least number, in steps of a quarter, with which sampled queries find RECALL of what all lists would find."""
     depth = min(10, len(vectors))
     near = vectors[random.choice(len(vectors), min(SAMPLES, len(vectors)), replace=False)].astype(np.float32)
     noise = random.normal(size=near.shape).astype(np.float32)
     queries = near + NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    expected = knn_ground_truth(queries, _blocks(vectors), depth, faiss.METRIC_INNER_PRODUCT)[1]
+    expected = CoarseIndex(lists, vectors, lists.nlist).nearest(queries, depth)
     nprobe = 1
     while nprobe < lists.nlist:
         found = CoarseIndex(lists, vectors, nprobe).nearest(queries, depth)

@@ -16,11 +16,11 @@ BLOCK = 16_384
 """Rows that are copied out at once to be scored."""
 HALF_BLOCK = 512
 """The same of float16: what stays in a processor's cache."""
-SCANNED = 5_000
+SCANNED = 20_000
 """Up to so many allowed rows of a coarse index are scored exactly, one by one: it is as fast, and misses none."""
 CANDIDATES = 4
 """Times as many rows as are wanted come from the codes, to be ranked by their exact scores."""
-FEWEST_CANDIDATES = 100
+FEWEST_CANDIDATES = 200
 
 
 class VectorIndex(Protocol):

@@ -1,0 +1,150 @@
+"""Nearest vectors without a filter, against FAISS HNSW and IVF-Flat, usearch and LanceDB; and 10M rows in 8 GB.
+
+    pip install -e .[cpu,bench]
+    python -m benchmarks.vector_search [--rows 100000 1000000]
+    python -m benchmarks.vector_search --rows 10000000 --only-ours --limit-gb 8
+
+Every side gets the same vectors (rounded to float16) and is searched by two threads, each with batches of 32 queries,
+as a shard is. Each reads the least with which its recall@10 is 0.95; then sides take turns, and QPS are medians of the
+turns. Memory is the growth of the process's own pages while a side is built; files are what it maps or reads beside.
+With --limit-gb a cgroup holds build and search, page cache included (root on Linux).
+
+The last line is JSON: for each size, qps, recall, memory_gb, files_gb and build_s of each side, `ratio_vs_best_peer` in
+QPS and, under a limit, `peak_gb`.
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import re
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import faiss
+import numpy as np
+from faiss.contrib.exhaustive_search import knn_ground_truth
+from numpy.typing import NDArray
+
+from benchmarks.clustered_vectors import DIMENSION, blocks, clustered
+from benchmarks.memory_limit import MemoryLimit
+
+try:
+    from benchmarks.vector_sides import SIDES, K, Search
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error.name} is not installed; pip install -e .[cpu,bench]") from None
+
+QUERIES, BATCH, THREADS, TURNS = 2048, 32, 2, 5
+RECALL = 0.95
+EFFORTS = sorted({round(1.15**step) for step in range(50)})
+"""Up to 1,000 lists, or rows in the queue of a graph."""
+
+
+def own_bytes() -> int:
+    """Pages of this process that lie in no file, after giving back what is free."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return 1024 * int(re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
+
+
+def write_vectors(path: Path, rows: int) -> NDArray[np.float16]:
+    """The file of vectors as a shard has it, mapped, none of it in the page cache."""
+    file = np.lib.format.open_memmap(path, "w+", np.float16, (rows, DIMENSION))
+    start = 0
+    for block in blocks(rows):
+        file[start : start + len(block)] = block
+        start += len(block)
+    file.flush()
+    del file
+    with path.open("rb") as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return np.load(path, mmap_mode="r")
+
+
+def exact(vectors: NDArray[np.float16], queries: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The ids (queries, K) that are right."""
+    parts = (vectors[at : at + 100_000].astype(np.float32) for at in range(0, len(vectors), 100_000))
+    return knn_ground_truth(queries, parts, K, faiss.METRIC_INNER_PRODUCT)[1]
+
+
+def ask(search: Search, queries: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:
+    """The ids that are found, and queries a second."""
+    batches = [queries[at : at + BATCH] for at in range(0, len(queries), BATCH)]
+    with ThreadPoolExecutor(THREADS, initializer=partial(faiss.omp_set_num_threads, 1)) as pool:
+        list(pool.map(search, batches[:THREADS]))
+        begun = time.perf_counter()
+        found = list(pool.map(search, batches))
+        return np.concatenate(found), len(queries) / (time.perf_counter() - begun)
+
+
+def recall(found: NDArray[np.int64], right: NDArray[np.int64]) -> float:
+    return float(np.mean([np.isin(one, other).mean() for one, other in zip(right, found, strict=True)]))
+
+
+def compare(rows: int, names: list[str], limit_gb: float | None) -> dict[str, Any]:
+    """Build, tune and time the sides."""
+    queries = clustered(QUERIES, seed=1)
+    measured: dict[str, dict[str, float]] = {name: {} for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        vectors = write_vectors(Path(folder) / "vectors.npy", rows)
+        right = exact(vectors, queries)
+        with (Path(folder) / "vectors.npy").open("rb") as stream:
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        limit = MemoryLimit(int(limit_gb * 1e9)) if limit_gb else None
+        searches = {}
+        for name in names:
+            before, begun, own = own_bytes(), time.perf_counter(), Path(folder) / name.replace(" ", "-")
+            own.mkdir()
+            side = SIDES[name](vectors, own)
+            figures = measured[name]
+            figures["build_s"] = time.perf_counter() - begun
+            figures["memory_gb"] = (own_bytes() - before) / 1e9
+            files = [file for file in own.rglob("*") if file.is_file()]
+            figures["files_gb"] = (
+                vectors.nbytes if name == "ours" else sum(each.stat().st_size for each in files)
+            ) / 1e9
+            for effort in EFFORTS:
+                searches[name] = side(effort)
+                figures["recall"] = recall(ask(searches[name], queries)[0], right)
+                if figures["recall"] >= RECALL:
+                    break
+            figures["effort"] = effort
+            print(f"{rows:,} rows, {name}: {figures}", flush=True)
+        turns: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(TURNS):
+            for name in names:
+                turns[name].append(ask(searches[name], queries)[1])
+        for name in names:
+            measured[name]["qps"] = median(turns[name])
+            print(f"{rows:,} rows, {name}: {turns[name]} queries/s", flush=True)
+        result: dict[str, Any] = {**measured}
+        if len(names) > 1:
+            result["ratio_vs_best_peer"] = measured["ours"]["qps"] / max(
+                figures["qps"] for name, figures in measured.items() if name != "ours"
+            )
+        if limit:
+            result["peak_gb"] = limit.peak_bytes() / 1e9
+        return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--only-ours", action="store_true")
+    parser.add_argument("--limit-gb", type=float)
+    arguments = parser.parse_args()
+    names = ["ours"] if arguments.only_ours else [*SIDES]
+    os.environ["LANCE_LOG"] = "error"
+    faiss.omp_set_num_threads(THREADS)
+    result = {str(rows): compare(rows, names, arguments.limit_gb) for rows in arguments.rows}
+    print(json.dumps(json.loads(json.dumps(result), parse_float=lambda each: round(float(each), 3))))
+
+
+if __name__ == "__main__":
+    main()
