@@ -120,7 +120,8 @@ class Router:
                 raise ProblemError(404, "unknown_patient", "no searchable note of this patient")
             while True:
                 page = [each[: options.passages] for each in groups[options.offset :][: options.k]]
-                contents = await self._contents([each for ranking in page for each in ranking], deadline.of_next_step())
+                rows = [each for ranking in page for each in ranking]
+                contents = await self._contents(rows, candidates, deadline.of_next_step())
                 lost = {each.shard for ranking in page for each in ranking} - contents.keys()
                 if not lost:
                     break
@@ -214,15 +215,21 @@ class Router:
         return sorted({int(self._shard_of_bucket[bucket_of(patient)]) for patient in filters.patient_ids})
 
     async def _contents(
-        self, ranking: Sequence[Ranked], deadline: float
+        self, ranking: Sequence[Ranked], candidates: Mapping[int, Candidates], deadline: float
     ) -> dict[int, dict[int, dict[str, Any] | None]]:
         """By shard that answers and row, the contents; None for a row that is not there any longer as it was found."""
-        rows = {shard: [(each.row, each.version) for each in ranking if each.shard == shard] for shard, *_ in ranking}
-        fetched = await self._ask(self._fetch_rows, rows, deadline)
-        return {
-            shard: {row: content for (row, _), content in zip(rows[shard], found, strict=True)}
-            for shard, found in fetched.items()
+        contents = {
+            shard: dict(zip(found.rows.tolist(), found.contents, strict=True))
+            for shard, found in candidates.items()
+            if found.contents is not None
         }
+        rows = {
+            shard: [(each.row, each.version) for each in ranking if each.shard == shard]
+            for shard in {each.shard for each in ranking} - contents.keys()
+        }
+        for shard, fetched in (await self._ask(self._fetch_rows, rows, deadline)).items():
+            contents[shard] = {row: content for (row, _), content in zip(rows[shard], fetched, strict=True)}
+        return contents
 
     async def _ask(
         self, batchers: Sequence[Batcher[Item, Result | None]], questions: Mapping[int, Item], deadline: float

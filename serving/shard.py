@@ -23,6 +23,9 @@ NARROW_ROWS = 500
 """Up to so many allowed rows are all scored, both ways; more are searched by index. Every patient but a few is
 narrow; beyond, a list of row ids costs Lance more (3 ms at 500) than reading its ranking deeper."""
 
+CARRIED_ROWS = 32
+"""Up to so many candidates bring their contents along, which saves a call; a page of 10 has 11 a shard."""
+
 CONTENTS = [
     *("chunk_id", "note_id", "patient_id", "note_type", "note_time"),
     *("source", "text", "char_start", "char_end"),
@@ -75,6 +78,8 @@ class Candidates:
     """How many of the filter's patients have rows here that the caller may see."""
     version: int
     """Of the store's chunks, that were searched."""
+    contents: list[dict[str, Any] | None] | None = field(default=None, repr=False)
+    """Of each candidate, where there are few: nobody needs to ask for them then."""
 
 
 class Shard:
@@ -193,7 +198,8 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
         column = f"{query.group_by}_id"
         groups = [content[column] for content in _contents(state, rows, [column]) if content]
     known = _patients_known(state, query)
-    return Candidates(rows, versions, lexical, dense, coverage, groups, is_all, known, state.version)
+    carried = _contents(state, rows) if len(rows) <= CARRIED_ROWS else None
+    return Candidates(rows, versions, lexical, dense, coverage, groups, is_all, known, state.version, carried)
 
 
 def _as_found(query: ShardQuery, texts: Sequence[str]) -> str:
