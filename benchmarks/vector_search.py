@@ -22,6 +22,7 @@ import re
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -33,7 +34,7 @@ from faiss.contrib.exhaustive_search import knn_ground_truth
 from numpy.typing import NDArray
 
 from benchmarks.clustered_vectors import DIMENSION, blocks, clustered
-from benchmarks.memory_limit import MemoryLimit
+from benchmarks.memory_limit import memory_limit
 
 try:
     from benchmarks.vector_sides import SIDES, K, Search
@@ -54,7 +55,7 @@ def own_bytes() -> int:
 
 
 def write_vectors(path: Path, rows: int) -> NDArray[np.float16]:
-    """The file of vectors as a shard has it, mapped, none of it in the page cache."""
+    """The file of vectors as a shard has it, mapped."""
     file = np.lib.format.open_memmap(path, "w+", np.float16, (rows, DIMENSION))
     start = 0
     for block in blocks(rows):
@@ -62,9 +63,13 @@ def write_vectors(path: Path, rows: int) -> NDArray[np.float16]:
         start += len(block)
     file.flush()
     del file
+    return np.load(path, mmap_mode="r")
+
+
+def leave_cache(path: Path) -> None:
+    """Take the file out of the page cache, so that who reads it next is charged for it."""
     with path.open("rb") as stream:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return np.load(path, mmap_mode="r")
 
 
 def exact(vectors: NDArray[np.float16], queries: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -87,50 +92,55 @@ def recall(found: NDArray[np.int64], right: NDArray[np.int64]) -> float:
     return float(np.mean([np.isin(one, other).mean() for one, other in zip(right, found, strict=True)]))
 
 
+def built(
+    name: str, vectors: NDArray[np.float16], folder: Path, queries: NDArray[np.float32], right: NDArray[np.int64]
+) -> tuple[Search, dict[str, float]]:
+    """A side's search with the least effort that reaches RECALL, and what it took to build."""
+    folder.mkdir()
+    before, begun = own_bytes(), time.perf_counter()
+    side = SIDES[name](vectors, folder)
+    figures = {"build_s": time.perf_counter() - begun, "memory_gb": (own_bytes() - before) / 1e9}
+    files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    figures["files_gb"] = (vectors.nbytes if name == "ours" else files) / 1e9
+    for effort in EFFORTS:
+        search = side(effort)
+        figures |= {"effort": effort, "recall": recall(ask(search, queries)[0], right)}
+        if figures["recall"] >= RECALL:
+            break
+    print(f"{name}: {figures}", flush=True)
+    return search, figures
+
+
+def queries_per_second(searches: dict[str, Search], queries: NDArray[np.float32]) -> dict[str, float]:
+    """Medians of the turns."""
+    turns: dict[str, list[float]] = {name: [] for name in searches}
+    for _ in range(TURNS):
+        for name, search in searches.items():
+            turns[name].append(ask(search, queries)[1])
+    print(f"queries/s: {turns}", flush=True)
+    return {name: median(each) for name, each in turns.items()}
+
+
 def compare(rows: int, names: list[str], limit_gb: float | None) -> dict[str, Any]:
-    """Build, tune and time the sides."""
+    """The figures of each side, and of ours against the best of the others."""
+    print(f"{rows:,} rows", flush=True)
     queries = clustered(QUERIES, seed=1)
-    measured: dict[str, dict[str, float]] = {name: {} for name in names}
     with tempfile.TemporaryDirectory() as folder:
-        vectors = write_vectors(Path(folder) / "vectors.npy", rows)
+        path = Path(folder) / "vectors.npy"
+        vectors = write_vectors(path, rows)
         right = exact(vectors, queries)
-        with (Path(folder) / "vectors.npy").open("rb") as stream:
-            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        limit = MemoryLimit(int(limit_gb * 1e9)) if limit_gb else None
-        searches = {}
-        for name in names:
-            before, begun, own = own_bytes(), time.perf_counter(), Path(folder) / name.replace(" ", "-")
-            own.mkdir()
-            side = SIDES[name](vectors, own)
-            figures = measured[name]
-            figures["build_s"] = time.perf_counter() - begun
-            figures["memory_gb"] = (own_bytes() - before) / 1e9
-            files = [file for file in own.rglob("*") if file.is_file()]
-            figures["files_gb"] = (
-                vectors.nbytes if name == "ours" else sum(each.stat().st_size for each in files)
-            ) / 1e9
-            for effort in EFFORTS:
-                searches[name] = side(effort)
-                figures["recall"] = recall(ask(searches[name], queries)[0], right)
-                if figures["recall"] >= RECALL:
-                    break
-            figures["effort"] = effort
-            print(f"{rows:,} rows, {name}: {figures}", flush=True)
-        turns: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(TURNS):
+        leave_cache(path)
+        with memory_limit(int(limit_gb * 1e9)) if limit_gb else nullcontext() as peak:
+            searches, result = {}, {}
             for name in names:
-                turns[name].append(ask(searches[name], queries)[1])
-        for name in names:
-            measured[name]["qps"] = median(turns[name])
-            print(f"{rows:,} rows, {name}: {turns[name]} queries/s", flush=True)
-        result: dict[str, Any] = {**measured}
-        if len(names) > 1:
-            result["ratio_vs_best_peer"] = measured["ours"]["qps"] / max(
-                figures["qps"] for name, figures in measured.items() if name != "ours"
-            )
-        if limit:
-            result["peak_gb"] = limit.peak_bytes() / 1e9
-        return result
+                own = Path(folder) / name.replace(" ", "-")
+                searches[name], result[name] = built(name, vectors, own, queries, right)
+            for name, qps in queries_per_second(searches, queries).items():
+                result[name]["qps"] = qps
+            if peak:
+                return {**result, "peak_gb": peak() / 1e9}
+    best = max([result[name]["qps"] for name in names if name != "ours"], default=0.0)
+    return {**result, "ratio_vs_best_peer": result["ours"]["qps"] / best} if best else result
 
 
 def main() -> None:
