@@ -1,6 +1,6 @@
 """Search among some patients, types and dates: from the filter to the ids of the hits, one thread each.
 
-    python -m benchmarks.filtered_search [--rows 1000000]
+    LANCE_LOG=error python -m benchmarks.filtered_search [--rows 1000000]
 
 A query names a cohort of patients, a note type and a range of dates, each query another cohort. Ours is a shard's
 segment, exact and as lists of 1-bit codes. The peers find the rows with Arrow and search FAISS Flat + IDSelectorArray
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=60, help="of each selectivity")
     arguments = parser.parse_args()
-    os.environ |= {"LANCE_CPU_THREADS": "1", "LANCE_LOG": "error"}  # one I/O thread as well would wait for itself
+    os.environ["LANCE_CPU_THREADS"] = "1"  # one I/O thread as well would wait for itself
     pa.set_cpu_count(1)
     threadpool_limits(2)
     table, half = metadata(arguments.rows), clustered(arguments.rows).astype(np.float16)

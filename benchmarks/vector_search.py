@@ -1,7 +1,7 @@
 """Nearest vectors without a filter, against FAISS HNSW and IVF-Flat, usearch and LanceDB; and 10M rows in 8 GB.
 
     pip install -e .[cpu,bench]
-    python -m benchmarks.vector_search [--rows 100000 1000000]
+    LANCE_LOG=error python -m benchmarks.vector_search [--rows 100000 1000000]
     python -m benchmarks.vector_search --rows 10000000 --only-ours --limit-gb 8
 
 Every side gets the same vectors (rounded to float16) and is searched by two threads, each with batches of 32 queries,
@@ -41,7 +41,7 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error.name} is not installed; pip install -e .[cpu,bench]") from None
 
-QUERIES, BATCH, THREADS, TURNS = 2048, 32, 2, 5
+QUERIES, BATCH, THREADS, TURNS = 1024, 32, 2, 7
 RECALL = 0.95
 EFFORTS = sorted({round(1.15**step) for step in range(50)})
 """Up to 1,000 lists, or rows in the queue of a graph."""
@@ -150,7 +150,6 @@ def main() -> None:
     parser.add_argument("--limit-gb", type=float)
     arguments = parser.parse_args()
     names = ["ours"] if arguments.only_ours else [*SIDES]
-    os.environ["LANCE_LOG"] = "error"
     faiss.omp_set_num_threads(THREADS)
     result = {str(rows): compare(rows, names, arguments.limit_gb) for rows in arguments.rows}
     print(json.dumps(json.loads(json.dumps(result), parse_float=lambda each: round(float(each), 3))))
