@@ -116,32 +116,8 @@ def _least_cosine(encoder: Encoder, model: Any, batches: list[tuple[torch.Tensor
 
 
 def _quantised(model: Any, batches: list[tuple[torch.Tensor, ...]]) -> Any:
-    """In int8 but for the layers that narrow a feed-forward block: their inputs have outliers."""
     import nncf
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, AdvancedSmoothQuantParameters
 
     samples = [dict(zip(INPUTS, (each.numpy() for each in batch), strict=True)) for batch in batches]
     nncf.set_log_level("ERROR")
-    return nncf.quantize(
-        model,
-        nncf.Dataset(samples),
-        subset_size=len(samples),
-        model_type=nncf.ModelType.TRANSFORMER,
-        ignored_scope=nncf.IgnoredScope(names=[op.get_friendly_name() for op in model.get_ops() if _narrows(op)]),
-        advanced_parameters=AdvancedQuantizationParameters(
-            smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=0.8)
-        ),
-    )
-
-
-def _narrows(op: Any) -> bool:
-    """Whether it multiplies with weights (inputs, fewer outputs)."""
-    if op.get_type_name() != "MatMul" or not _is_constant(op.input_value(1).get_node()):
-        return False
-    shape = tuple(op.input_value(1).get_shape())
-    inputs, outputs = shape[::-1] if op.get_attributes()["transpose_b"] else shape
-    return bool(outputs < inputs)
-
-
-def _is_constant(op: Any) -> bool:
-    return op.get_type_name() in ("Constant", "Convert")
+    return nncf.quantize(model, nncf.Dataset(samples), subset_size=len(samples), model_type=nncf.ModelType.TRANSFORMER)

@@ -117,6 +117,14 @@ def test_int8_ranks_as_fp32_does(bundled):
     assert np.abs(found - expected).max() > 1e-4  # it is int8
 
 
+@pytest.mark.parametrize(("number_format", "least"), [("fp32", 0.999999), ("bf16", 0.9999), ("int8", 0.97)])
+def test_a_text_of_any_length_is_as_in_torch(bundled, number_format, least):
+    ours = CompiledEncoder.load("bundled", number_format, threads=2)
+    words = " ".join([*SENTENCES, *QUERIES]).split()
+    texts = [" ".join(words[start : start + length]) for length in range(1, 80) for start in (0, length)]
+    assert cosines(ours.encode_queries(texts), bundled.encode_queries(texts)).min() > least
+
+
 @pytest.fixture(scope="module")
 def mean_of_tiny(tiny_encoder):
     return CompiledEncoder.load(str(tiny_encoder), threads=2)
