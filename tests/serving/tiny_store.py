@@ -12,6 +12,7 @@ import pyarrow as pa
 from corpus.chunking import ChunkingSettings, chunk_note
 from corpus.store import CHUNKING, STORE_ID, Store
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA, bucket_of
+from serving.manifest import IndexKind
 from serving.release import build_release, searchable_chunks
 
 CANARY_PATIENT = "patient-canary-7f3a"
@@ -68,7 +69,9 @@ def write_store(store: Path, notes: list[dict], fingerprint: str, vectors_of: Ca
     return chunks
 
 
-def release_of(store: Path, fingerprint: str, encoder: str | Path, output: Path, shards: int) -> None:
+def release_of(
+    store: Path, fingerprint: str, encoder: str | Path, output: Path, shards: int, kind: IndexKind | None = None
+) -> None:
     """Write the release of the store as it is now into `output`."""
     chunks = searchable_chunks(Store(store))
-    build_release(Store(store), chunks, fingerprint, encoder, output, shards)
+    build_release(Store(store), chunks, fingerprint, encoder, output, shards, kind)

@@ -11,6 +11,7 @@ from tiny_store import release_of, write_store
 from corpus.store import Store
 from serving.fusion import DEFAULT_LEXICAL_WEIGHT, convex, letters_held
 from serving.lexical import match_words
+from serving.manifest import IndexKind
 from serving.merging import merge
 from serving.protocol import Filters
 from serving.scope import Scope
@@ -103,10 +104,12 @@ def random_notes(number: int, rng: np.random.Generator, big: int) -> list[dict]:
     ]
 
 
-def build_world(path: Path, encoder: tuple[Path, str], notes: list[dict], vectors_of, shards: int) -> World:
+def build_world(
+    path: Path, encoder: tuple[Path, str], notes: list[dict], vectors_of, shards: int, kind: IndexKind | None = None
+) -> World:
     """Write a store of the notes, and a release of it."""
     folder, fingerprint = encoder
     write_store(path / "store", notes, fingerprint, vectors_of)
-    release_of(path / "store", fingerprint, folder, path / "release", shards=shards)
+    release_of(path / "store", fingerprint, folder, path / "release", shards, kind)
     loaded = [Shard.load(path / "release", number) for number in range(shards)]
     return World.of(Store(path / "store"), fingerprint, loaded)
