@@ -1,6 +1,7 @@
 """Every refused case with its status, its body and its audit record; what is let in sees its patients alone."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -205,19 +206,20 @@ def test_a_filter_that_names_another_s_patient_is_as_if_it_were_not_there(guarde
 
 def test_a_hit_outside_the_policy_withholds_the_answer(guarded, access, records):
     service, key = guarded(), key_of(access)
-    for number, shard in enumerate(service.shards):
-        service.ingress.router()._fetch_rows[number]._call = giving_anothers(shard)
+    for shard in service.ingress.router()._search_shard:
+        shard._call = giving_anothers(shard._call)
     answer = service.ask(search(), key=key)
     refused(answer, 500, "internal_error")
     assert THEIRS not in answer.text
     assert [record["patients"] for record in records()] == [[]]
 
 
-def giving_anothers(shard):
-    async def fetch(batch):
-        return [[{**each, "patient_id": THEIRS} for each in rows] for rows in shard.fetch(batch)]
+def giving_anothers(search):
+    async def call(batch):
+        found = await search(batch)
+        return [replace(each, contents=[{**row, "patient_id": THEIRS} for row in each.contents]) for each in found]
 
-    return fetch
+    return call
 
 
 def test_a_caller_that_asks_too_often_is_told_when_to_come_back(guarded, access, records):

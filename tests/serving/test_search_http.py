@@ -339,10 +339,10 @@ def test_no_log_or_metric_names_a_patient_or_a_query(service, local_ray):
     secrets = (CANARY, CANARY_PATIENT, "POST /v1")  # The last one stands for an access log.
     leaks = [(path.name, each) for path in logs for each in secrets if each.encode() in path.read_bytes()]
     assert leaks == []
-    (proxy,) = Path(local_ray).glob("*/haproxy.cfg")
+    (node,) = ray.nodes()
+    proxy = Path(local_ray) / node["NodeID"] / "haproxy.cfg"
     logs_to = re.findall(r"^ *log (\S+) local0", proxy.read_text(), re.MULTILINE)
     assert logs_to == [NOBODY], "where its access log goes"
-    (node,) = ray.nodes()
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     wait_until(lambda: "drehr_requests_total{" in httpx.get(address).text, 20)
     metrics = httpx.get(address).text
