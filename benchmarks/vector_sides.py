@@ -78,11 +78,10 @@ def lance_ivf_rq(vectors: NDArray[np.float16], folder: Path) -> Side:
 
     def side(effort: int) -> Search:
         def search(queries: NDArray[np.float32]) -> NDArray[np.int64]:
-            found = [
-                table.search(query).distance_type("dot").nprobes(effort).refine_factor(10).limit(K).select(["id"])
-                for query in queries
+            asked = [
+                table.search(query).distance_type("dot").nprobes(effort).refine_factor(10).limit(K) for query in queries
             ]
-            return np.stack([each.to_arrow()["id"].to_numpy() for each in found])
+            return np.stack([each.select(["id", "_distance"]).to_arrow()["id"].to_numpy() for each in asked])
 
         return search
 
