@@ -131,7 +131,7 @@ def ray_session() -> Iterator[None]:
     # Ray Data starts 32 actors a read, for the footers of large data sets; what jobs read with it is one file each.
     os.environ.setdefault("RAY_DATA_PARQUET_FOOTER_NUM_ACTORS", "1")
     address = os.environ.get("RAY_ADDRESS")
-    folder = tempfile.TemporaryDirectory(prefix="drehr-")
+    folder = tempfile.TemporaryDirectory(prefix="drehr-", ignore_cleanup_errors=True)
     if not address:
         # No machine of a local Ray is ever taken away with notice.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")

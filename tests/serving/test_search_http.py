@@ -9,12 +9,15 @@ import threading
 import time
 from pathlib import Path
 
+import grpc
 import httpx
 import numpy as np
 import openai
+import psutil
 import pytest
 import ray
 from ray import serve
+from ray.serve.generated import serve_pb2, serve_pb2_grpc
 from tiny_store import CANARY_PATIENT, make_notes, release_of, write_store
 
 from corpus.store import Store
@@ -328,6 +331,24 @@ def test_a_purge_goes_through_the_one_that_writes(service, releases, monkeypatch
 def writing_replicas():
     names = [each["name"] for each in ray.util.list_named_actors(all_namespaces=True)]
     return {name for name in names if "#ingest#" in name}
+
+
+def test_a_call_to_a_replica_without_ray_s_token_is_refused(service):
+    replicas = [each for each in psutil.Process().children(recursive=True) if "ServeReplica" in each.name()]
+    open_ports = [
+        connection.laddr.port
+        for replica in replicas
+        for connection in replica.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.ip not in ("127.0.0.1", "::1")
+    ]
+    answers = []
+    for port in open_ports:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as stranger, pytest.raises(grpc.RpcError) as refused:
+            serve_pb2_grpc.ASGIServiceStub(stranger).HandleRequest(serve_pb2.ASGIRequest(), timeout=10)
+        answers.append(refused.value.code())
+    # Ray's own port of each process does not know this call.
+    assert set(answers) <= {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED}
+    assert answers.count(grpc.StatusCode.UNAUTHENTICATED) == len(replicas) > 0
 
 
 def test_no_log_or_metric_names_a_patient_or_a_query(service, local_ray):
