@@ -12,6 +12,12 @@ NOBODY = "127.0.0.1:9"
 
 DRAINING_S = "1"
 """A replica that is stopped goes on so long for load balancers that have not heard of it; here there are none."""
+RECOVERY = {
+    # Every request is safe to repeat: what a dead ingress replica had not answered, another one answers.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    # Serve looks every 10 s, three times, before it starts a dead proxy again.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+}
 
 
 def serve_environment(folder: Path) -> None:
@@ -28,7 +34,7 @@ def serve_environment(folder: Path) -> None:
     }
     own = {f"RAY_SERVE_HAPROXY_{name}": str(value) for name, value in {**free, **files, "LOG_TARGET": NOBODY}.items()}
     own["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = DRAINING_S
-    for name, value in {**FAST, **own}.items():
+    for name, value in {**FAST, **RECOVERY, **own}.items():
         os.environ.setdefault(name, value)
 
 

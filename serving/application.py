@@ -49,8 +49,16 @@ class IngressSettings(BaseModel):
     """Resources of the ingress replicas."""
 
     num_cpus: float = 0.1
+    min_replicas: int = Field(default=1, gt=0)
+    """With two, the one answers when the other dies."""
     max_replicas: int = Field(default=1, gt=0)
     max_ongoing_requests: int = Field(default=128, gt=0)
+
+    @model_validator(mode="after")
+    def _range(self) -> "IngressSettings":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("ingress.min_replicas is more than ingress.max_replicas")
+        return self
 
 
 class ServeSettings(BaseModel):
@@ -90,7 +98,7 @@ def ingress_application(settings: ServeSettings, release: str, written: Sequence
     deployment = serve.deployment(
         name="ingress",
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
-        autoscaling_config={"min_replicas": 1, "max_replicas": settings.ingress.max_replicas},
+        autoscaling_config=settings.ingress.model_dump(include={"min_replicas", "max_replicas"}),
         max_ongoing_requests=settings.ingress.max_ongoing_requests,
         user_config={"application": release},
     )(serve.ingress()(Ingress))

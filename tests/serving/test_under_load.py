@@ -1,0 +1,241 @@
+"""The service, guarded and audited, under load: asked more than it can answer, every kind of process killed in turn."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import httpx
+import psutil
+import pytest
+from ray_traces import leaks, metrics
+from tiny_store import make_notes, release_of, write_store
+
+from encoders.encoder import Encoder
+from serving.access.keys import create_key
+from serving.application import ServeSettings, deploy, shutdown
+from serving.audit.recorder import read_key
+from serving.audit.verify import verify
+from serving.audit.writer import AuditSettings
+
+KINDS = {
+    "encoder": ("ServeReplica:release-", ":encoder"),
+    "shard": ("ServeReplica:release-", ":shard-"),
+    "ingress": ("ServeReplica:search:ingress",),
+    "ingest": ("ServeReplica:search:ingest",),
+    "controller": ("ServeController",),
+    "proxy manager": ("HAProxyManager",),
+    "proxy": ("haproxy", ".cfg"),
+}
+LOSES_WHAT_IS_IN_FLIGHT = {"ingress", "proxy", "proxy manager"}
+RUNNING = {kind: 2 if kind in ("ingress", "shard") else 1 for kind in KINDS}
+RECOVERED_S = 90
+IN_FLIGHT = 32
+"""Of each of the two ingress replicas."""
+CANARY = "zanzibarload"
+"""In queries, notes, ids of patients and a key that nobody has."""
+ASKED = {"query": f"follow up in clinic {CANARY}", "k": 1000}
+
+
+@dataclass
+class Guarded:
+    """Where it answers, with which key, and where its audit log is."""
+
+    url: str
+    key: str
+    audit: AuditSettings
+
+    def client(self):
+        return httpx.Client(base_url=self.url, timeout=120, headers={"Authorization": f"Bearer {self.key}"})
+
+
+@pytest.fixture(scope="module")
+def service(local_ray, tmp_path_factory):
+    path = tmp_path_factory.mktemp("guarded")
+    encoder = Encoder.load("bundled")
+    write_store(path / "store", make_notes(), encoder.fingerprint, encoder.encode_passages)
+    release_of(path / "store", encoder.fingerprint, "bundled", path / "release", shards=2)
+    (path / "access").mkdir()
+    (path / "access/policies.yaml").write_text("everyone: {patients: all}\n")
+    key = create_key(path / "access", ["read", "write"], "everyone", datetime.now(UTC) + timedelta(days=1))
+    (path / "audit.key").write_text("k" * 64)
+    audit = AuditSettings(path=path / "audit", local=path / "local", key_file=path / "audit.key")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "release": {"path": path / "release"},
+        "http": {"port": port},
+        "ingress": {"min_replicas": 2, "max_replicas": 2},
+        "router": {"deadline_s": 60},
+        "limits": {"in_flight": IN_FLIGHT, "in_flight_per_caller": IN_FLIGHT},
+        "access": {"path": path / "access"},
+        "audit": audit,
+    }
+    yield Guarded(deploy(ServeSettings.model_validate(settings)), key, audit)
+    shutdown()
+
+
+class Load:
+    """Two who search and one who writes; each repeats what got no answer, and judges every answer."""
+
+    def __init__(self, service):
+        self._service = service
+        self._done = threading.Event()
+        with service.client() as client:
+            hits = client.post("/v1/search", json=ASKED).json()["hits"]
+        self.expected = {hit["chunk_id"] for hit in hits}
+        self.acknowledged = {}
+        """Store version of each chunk whose note was acknowledged."""
+        self.wrong = []
+        """Answers that leave out what they must hold."""
+        self.failed = []
+        """Reasons of requests without an answer."""
+        self._answered = []
+        asking = [self._read, self._read, self._write]
+        self._threads = [threading.Thread(target=self._loop, args=(ask,)) for ask in asking]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+    def recovery(self, since):
+        """Seconds from then until reads and writes that were sent later were answered; None before they are."""
+        of = {ask: [end for asked, sent, end in self._answered if asked == ask and sent >= since] for ask in ("r", "w")}
+        return max(map(min, of.values())) - since if all(of.values()) else None
+
+    def _loop(self, ask):
+        client, number = self._service.client(), 0
+        while not self._done.is_set():
+            sent = time.monotonic()
+            try:
+                reason = ask(client, number)
+            except httpx.TransportError as error:
+                reason = type(error).__name__
+                client.close()
+                client = self._service.client()
+            if reason is None:
+                number += 1
+                self._answered.append(("w" if ask == self._write else "r", sent, time.monotonic()))
+            else:
+                self.failed.append(reason)
+                time.sleep(0.1)
+
+    def _read(self, client, number):
+        must_hold = self.expected | self.acknowledged.keys()
+        may_be_partial = number % 3 == 0
+        version = max(self.acknowledged.copy().values(), default=0)
+        answer = client.post("/v1/search", json={**ASKED, "min_version": version, "allow_partial": may_be_partial})
+        if answer.status_code != 200:
+            return answer.status_code
+        body = answer.json()
+        is_whole = must_hold <= {hit["chunk_id"] for hit in body["hits"]}
+        says_so = body["partial"] == bool(body["shards"]["missing"])
+        if not (says_so and (is_whole or (body["partial"] and may_be_partial))):
+            self.wrong.append(body["shards"])
+        return None
+
+    def _write(self, client, number):
+        note = {"note_id": f"n{number}", "patient_id": f"{CANARY}-{number % 7}", "text": f"Follow up, {CANARY}."}
+        answer = client.post("/v1/notes", json={"notes": [note]})
+        if answer.status_code != 200:
+            return answer.status_code
+        self.acknowledged[f"n{number}_0"] = answer.json()["store_version"]
+        time.sleep(0.2)
+        return None
+
+
+def processes(kind):
+    """Process ids of the kind."""
+    found = set()
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            title = " ".join(each.cmdline())
+            if all(part in title for part in KINDS[kind]) and each.status() != psutil.STATUS_ZOMBIE:
+                found.add(each.pid)
+    return found
+
+
+def kill(kind, load):
+    """Kill a process of the kind, and wait until it is back and reads and writes are answered."""
+    there, failed_before = processes(kind), len(load.failed)
+    victim = random.choice(sorted(there)) if kind != "proxy" else max(there)  # Older ones only end what they began.
+    killed = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    while load.recovery(killed) is None or len(processes(kind) - {victim}) < RUNNING[kind]:
+        assert time.monotonic() < killed + RECOVERED_S, f"{kind} does not come back"
+        time.sleep(0.2)
+    failed = Counter(load.failed[failed_before:])
+    print(f"\n{kind} killed: answers again after {load.recovery(killed):.1f} s, without an answer: {dict(failed)}")
+    assert load.wrong == []
+    assert not failed or kind in LOSES_WHAT_IS_IN_FLIGHT
+
+
+def require_writes(service, load):
+    """Every write that was acknowledged is there, and no sealed audit record is missing."""
+    with service.client() as client:
+        version = max(load.acknowledged.values())
+        hits = client.post("/v1/search", json={**ASKED, "mode": "lexical", "min_version": version}).json()["hits"]
+    assert load.acknowledged.keys() <= {hit["chunk_id"] for hit in hits}
+    assert verify(service.audit.path, read_key(service.audit.key_file)).findings == []
+
+
+def test_ten_times_too_many_requests_are_shed_and_leave_no_trace(service):
+    async def overload():
+        async def ask():
+            while time.monotonic() < end:
+                async with session.post(f"{service.url}/v1/search", json=ASKED) as answer:
+                    body = await answer.json(content_type=None)
+                    outcomes[answer.status, body.get("code"), answer.headers.get("Retry-After")] += 1
+
+        headers = {"Authorization": f"Bearer {service.key}"}
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
+            await asyncio.gather(*(ask() for _ in range(10 * 2 * IN_FLIGHT)))
+
+    outcomes, end = Counter(), time.monotonic() + 5
+    asyncio.run(overload())
+    with service.client() as client:
+        assert client.post("/v1/search", json=ASKED).status_code == 200, "at once afterwards"
+    assert outcomes.keys() == {(200, None, None), (503, "overloaded", "1")}
+    assert outcomes[200, None, None] > IN_FLIGHT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_process_costs_no_answer_and_no_write(service, kind, capsys):
+    with Load(service) as load, capsys.disabled():
+        time.sleep(1)
+        kill(kind, load)
+        time.sleep(1)
+    require_writes(service, load)
+
+
+@pytest.mark.long
+def test_fifty_killed_processes_cost_no_answer_and_no_write(service, capsys):
+    with Load(service) as load, capsys.disabled():
+        for kind in random.Random(0).choices([*KINDS], k=50):
+            kill(kind, load)
+            time.sleep(1)
+    require_writes(service, load)
+
+
+def test_no_trace_of_all_this_names_a_patient_a_word_or_a_key(service, local_ray):
+    refused = httpx.post(f"{service.url}/v1/search", json=ASKED, headers={"Authorization": f"Bearer {CANARY}"})
+    assert (refused.status_code, CANARY in refused.text) == (401, False)
+    time.sleep(1)
+    secrets = (CANARY, service.key, service.key.split("_")[-1])
+    assert leaks(local_ray, secrets) == []
+    assert not any(each in metrics() for each in secrets)
