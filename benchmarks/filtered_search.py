@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.clustered_vectors import DIMENSION, clustered
 from corpus.tables import CHUNK_SCHEMA
-from serving.coarse_lists import build_lists
+from serving.coarse_lists import QUERIES, build_lists, lists_to_read
 from serving.protocol import Filters
 from serving.scope import Scope
 from serving.segment import Segment
@@ -214,7 +214,8 @@ def main() -> None:
     threadpool_limits(2)
     table, half = metadata(arguments.rows), clustered(arguments.rows).astype(np.float16)
     vectors = half.astype(np.float32)
-    lists, nprobe = build_lists(half, "rabitq")
+    lists = build_lists(half, "pq4")
+    nprobe = lists_to_read(lists, half, clustered(QUERIES, seed=2))
     n_lists = 2 ** round(np.log2(4 * arguments.rows**0.5))
     flat = faiss.IndexFlatIP(DIMENSION)
     FAISS.IndexFlatIP.add(flat, vectors)

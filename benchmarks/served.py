@@ -1,7 +1,7 @@
 """What benchmarks of the service share: a release of a synthetic hospital, the service, and clients who ask it.
 
-The service is `python -m ray_jobs.serve` as its recipe has it, with API keys and audit on. Every query is new: two names
-of the built-in graph that were not asked together before. Clients wait for an answer before they ask again.
+The service is `python -m ray_jobs.serve` as its recipe has it, with API keys and audit on. Every query is new: two
+names of the built-in graph that were not asked together before. Clients wait for an answer before they ask again.
 """
 
 import asyncio

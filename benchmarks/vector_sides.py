@@ -12,7 +12,8 @@ from lancedb.index import IvfRq
 from numpy.typing import NDArray
 from usearch.index import Index
 
-from serving.coarse_lists import build_lists
+from benchmarks.clustered_vectors import clustered
+from serving.coarse_lists import QUERIES, build_lists, lists_to_read
 from serving.vector_index import CoarseIndex
 
 K = 10
@@ -25,7 +26,8 @@ Side = Callable[[int], Search]
 
 def ours(vectors: NDArray[np.float16], folder: Path) -> Side:
     """A large shard's index; the vectors stay in their file."""
-    lists, nprobe = build_lists(vectors, "rabitq")
+    lists = build_lists(vectors, "pq4")
+    nprobe = lists_to_read(lists, vectors, clustered(QUERIES, seed=2))
     print(f"ours: {lists.nlist} lists, of which the build chose to read {nprobe}", flush=True)
     return lambda effort: lambda queries: np.stack(CoarseIndex(lists, vectors, effort).nearest(queries, K))
 

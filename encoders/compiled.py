@@ -22,6 +22,8 @@ TOKENISED_TOGETHER = 128
 """Texts: while these are computed, the next are tokenised."""
 STEP = 8
 """Batches are as long as a multiple of it, because every new shape costs time."""
+OWN_BATCH = 32
+"""What a batch costs beside its texts, in tokens: as much padding of the shorter ones is worth another batch."""
 LONE_TOKENS = 16
 """A lone query of up to so many goes to a model of this one shape: in MiniLM it takes a quarter less."""
 
@@ -80,8 +82,7 @@ class CompiledEncoder:
         # No callbacks (AsyncInferQueue): they want Python's lock, which a model's end holds while it waits for them.
         for start in range(0, len(texts), TOKENISED_TOGETHER):
             token_ids = self.tokenize(texts[start : start + TOKENISED_TOGETHER], kind)
-            for rows in _batches([len(tokens) for tokens in token_ids]):
-                longest = -(-len(token_ids[rows[0]]) // STEP) * STEP
+            for rows, longest in _batches([len(tokens) for tokens in token_ids]):
                 batch = self._tokenizer.pad([token_ids[row] for row in rows], [unpooled] * len(rows), longest)
                 # One more than is computed at a time, so that a thread finds the next.
                 request = take() if len(running) > self._threads else self._batches.create_infer_request()
@@ -112,13 +113,19 @@ class CompiledEncoder:
         return openvino().Core().compile_model(model, "CPU", settings)
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows of similar length, the longest first, BATCH_TOKENS together."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+def _batches(lengths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """Rows of similar length and that to which they are padded, the longest first, BATCH_TOKENS together."""
+    padded = [-(-length // STEP) * STEP for length in lengths]
+    order = sorted(range(len(lengths)), key=lambda row: -padded[row])
     while order:
-        size = max(1, BATCH_TOKENS // lengths[order[0]])
-        yield order[:size]
-        order = order[size:]
+        longest = padded[order[0]]
+        rows = order[: max(1, BATCH_TOKENS // longest)]
+        for at, row in enumerate(rows):
+            if (longest - padded[row]) * (len(rows) - at) > OWN_BATCH:
+                rows = rows[:at]
+                break
+        yield rows, longest
+        order = order[len(rows) :]
 
 
 def load_encoder(

@@ -32,7 +32,7 @@ class IndexSettings(BaseModel):
 
     shards: int = Field(default=2, gt=0)
     kind: IndexKind | None = None
-    """None: exact where a shard has up to 50,000 rows, 1 bit a dimension with exact rescoring beyond."""
+    """None: exact where a shard has up to 50,000 rows, 4-bit codes with exact rescoring beyond."""
     number_format: NumberFormat = "fp32"
     """Of chunks and of the queries that the release answers."""
 
@@ -70,6 +70,7 @@ def run(settings: BuildIndexSettings) -> None:
             chunks,
             encoder.fingerprint,
             settings.encoder,
+            encoder.encode_queries,
             step.folder,
             index.shards,
             index.kind,

@@ -1,5 +1,6 @@
 """What a search found, as it travels."""
 
+from datetime import UTC
 from typing import Any
 
 from serving.lexical import highlights
@@ -44,14 +45,18 @@ def answer_of(found: Found, search: Search, manifest: ReleaseManifest) -> Search
 def _hit(rank: Ranked, content: dict[str, Any], search: Search) -> Hit:
     mode = search.options.mode
     names = [name for each in search.expansions for name in each.synonyms]
-    explanation = Explanation(lexical_rank=rank.lexical_rank or None, dense_rank=rank.dense_rank or None)
+    time = content["note_time"]
     return Hit(
-        **content,
+        **{**content, "note_time": time and time.replace(tzinfo=UTC)},
         score=rank.score,
         scores=Scores(
             lexical=None if mode == "dense" else rank.lexical,
             dense=None if mode == "lexical" else rank.dense,
         ),
         highlights=highlights(" ".join([search.query, *names]), content["text"]),
-        explanation=explanation if search.options.explain else None,
+        explanation=_explanation(rank) if search.options.explain else None,
     )
+
+
+def _explanation(rank: Ranked) -> Explanation:
+    return Explanation(lexical_rank=rank.lexical_rank or None, dense_rank=rank.dense_rank or None)

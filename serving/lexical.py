@@ -7,6 +7,8 @@ abbreviations that look like function words: AS (aortic stenosis), OR (operating
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import lance
@@ -77,10 +79,27 @@ def find_words(text: str) -> list[Word]:
 
 def highlights(query: str, text: str) -> list[tuple[int, int]]:
     """Spans `[start, end)` in `text` of the words that the index matches with a word of `query`."""
-    wanted = {word.folded for word in find_words(query)} - STOP_WORDS
+    wanted = _wanted(query)
     if text.isascii():
-        return [match.span() for match in _WORD.finditer(text.lower()) if match.group() in wanted]
+        lowered = text.lower()
+        return sorted(span for word in wanted for span in _whole(word, lowered))
     return [match.span() for match in _WORD.finditer(text) if _fold(match.group()) in wanted]
+
+
+@lru_cache(maxsize=64)
+def _wanted(query: str) -> frozenset[str]:
+    """The words of a query that highlights look for; every hit asks for them."""
+    return frozenset(word.folded for word in find_words(query)) - STOP_WORDS
+
+
+def _whole(word: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where it stands in the text as a word of its own."""
+    start = text.find(word)
+    while start >= 0:
+        end = start + len(word)
+        if not text[start - 1 : start].isalnum() and not text[end : end + 1].isalnum():
+            yield start, end
+        start = text.find(word, end)
 
 
 def _fold(word: str) -> str:

@@ -29,8 +29,8 @@ from encoders.number_format import NumberFormat, vectors_name
 MANIFEST = "release.json"
 
 
-IndexKind = Literal["exact", "sq8", "rabitq"]
-"""Every vector scored, or lists of codes: 8 bits a dimension, or 1."""
+IndexKind = Literal["exact", "sq8", "rabitq", "pq4"]
+"""Every vector scored, or lists of codes (see serving.coarse_lists)."""
 
 
 class ShardManifest(BaseModel):

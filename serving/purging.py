@@ -6,14 +6,18 @@ First the releases, then the store: a release that has not been purged is refuse
 import os
 import shutil
 from datetime import UTC, datetime
+from functools import partial
+from math import ceil
 from pathlib import Path
 from time import sleep
+from typing import Any
 
 import lance
 import numpy as np
 import pyarrow as pa
 
 from corpus.store import Purged, Store
+from serving.coarse_lists import number_of_lists
 from serving.lexical import index_text
 from serving.manifest import MANIFEST, open_chunks, read_manifest
 from serving.shard_files import load_shard, write_shard
@@ -52,7 +56,9 @@ def purge_release(release: Path, chunks: lance.LanceDataset) -> int:
         kept_rows = np.sort(kept["at"].to_numpy())
         vectors = index.vectors[kept_rows].astype(np.float32)
         rows_left = rows.take(pa.array(kept_rows))
-        shards.append(write_shard(aside / f"shard-{number}", shard.buckets, rows_left, vectors, shard.index))
+        share = shard.nprobe / number_of_lists(shard.rows)
+        read = partial(_share_of_lists, share)
+        shards.append(write_shard(aside / f"shard-{number}", shard.buckets, rows_left, vectors, shard.index, read))
         dropped += len(rows) - len(kept_rows)
     purged = manifest.model_copy(update={"shards": shards, "purged_version": chunks.version})
     (aside / MANIFEST).write_text(purged.model_dump_json(indent=1))
@@ -60,6 +66,10 @@ def purge_release(release: Path, chunks: lance.LanceDataset) -> int:
     aside.rename(release)
     shutil.rmtree(old)
     return dropped
+
+
+def _share_of_lists(share: float, lists: Any, _: object) -> int:
+    return ceil(share * lists.nlist)
 
 
 def mend_release(release: Path) -> None:

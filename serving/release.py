@@ -5,24 +5,30 @@ replica has no use for.
 """
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from corpus.store import Store
 from corpus.tables import CHUNK_SCHEMA, N_BUCKETS
 from encoders.number_format import NumberFormat, vectors_name
 from encoders.spec import BUNDLED, read_spec, resolve
 from encoders.spec import fingerprint as fingerprint_of
+from serving.coarse_lists import lists_to_read, phrases
 from serving.expansion import write_synonyms
 from serving.lexical import index_text
 from serving.manifest import MANIFEST, IndexKind, ReleaseManifest, ShardManifest, read_manifest
 from serving.shard_files import write_shard
 from serving.vectors import unit_vectors
+
+EncodeQueries = Callable[[Sequence[str]], NDArray[np.floating]]
+"""Texts to vectors (texts, dimension)."""
 
 
 def searchable_chunks(store: Store) -> lance.LanceDataset:
@@ -38,6 +44,7 @@ def build_release(
     chunks: lance.LanceDataset,
     fingerprint: str,
     encoder: str | Path,
+    encode_queries: EncodeQueries,
     output: Path,
     shards: int,
     kind: IndexKind | None = None,
@@ -46,9 +53,10 @@ def build_release(
 ) -> None:
     """Write the release of these chunks of the store and their vectors in this number format into `output`.
 
-    `encoder` is "bundled" or a folder; `shards` lists of buckets hold about the same number of rows each. Raises
-    ValueError when the encoder is another one than the vectors', or a chunk has no usable vector. Chunks that were
-    replaced since need none: their replacement is followed. For `kind` and `synonyms` see `write_shard` and
+    `encoder` is "bundled" or a folder, `encode_queries` what it does with queries: phrases of a large shard's texts are
+    asked as such, to find out how it must be read. `shards` lists of buckets hold about the same number of rows each.
+    Raises ValueError when the encoder is another one than the vectors', or a chunk has no usable vector. Chunks that
+    were replaced since need none: their replacement is followed. For `kind` and `synonyms` see `write_shard` and
     `write_synonyms`.
     """
     folder = resolve(str(encoder))
@@ -73,7 +81,9 @@ def build_release(
         chunks_version=chunks.version,
         synonyms="" if synonyms is None else write_synonyms(synonyms, output),
         shards=[
-            _build_shard(chunks, replaced, vectors, buckets, spec.dimension, output / f"shard-{number}", kind)
+            _build_shard(
+                chunks, replaced, vectors, buckets, spec.dimension, output / f"shard-{number}", kind, encode_queries
+            )
             for number, buckets in enumerate(_split_buckets(chunks, shards))
         ],
     )
@@ -119,6 +129,7 @@ def _build_shard(
     dimension: int,
     folder: Path,
     kind: IndexKind | None,
+    encode_queries: EncodeQueries,
 ) -> ShardManifest:
     within = f"bucket BETWEEN {buckets[0]} AND {buckets[-1]}" if buckets else "false"
     rows = chunks.to_table(columns=CHUNK_SCHEMA.names, with_row_id=True, filter=within)
@@ -127,4 +138,9 @@ def _build_shard(
     rows = rows.set_column(rows.schema.get_field_index("text"), "text", rows["text"].cast(pa.large_string()))
     rows = rows.sort_by([*order, ("char_start", "ascending")]).rename_columns({"_rowid": "row_id"})
     batches = vectors.to_batches(columns=["chunk_id", "version", "vector"], batch_size=65_536)
-    return write_shard(folder, buckets, rows, unit_vectors(rows, batches, dimension, vectors.uri), kind)
+
+    def measured(lists: Any, halves: NDArray[np.float16]) -> int:
+        queries = encode_queries(phrases(rows["text"])).astype(np.float32)
+        return lists_to_read(lists, halves, queries / np.linalg.norm(queries, axis=1, keepdims=True))
+
+    return write_shard(folder, buckets, rows, unit_vectors(rows, batches, dimension, vectors.uri), kind, measured)

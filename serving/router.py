@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from ray import serve
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 
 from corpus.tables import bucket_of
 from serving.batching import Batcher
@@ -96,7 +97,7 @@ class Router:
         self._settings = settings
         self._shard_of_bucket = manifest.shard_of_bucket()
         names = [shard_name(number) for number in range(len(manifest.shards))]
-        self._handles = {name: serve.get_deployment_handle(name, application) for name in ["encoder", *names]}
+        self._handles = {name: _handle(name, application) for name in ["encoder", *names]}
         self._encode = self._batcher("encoder", "encode")
         self._search_shard = [self._batcher(name, "search") for name in names]
         self._fetch_rows = [self._batcher(name, "fetch") for name in names]
@@ -270,6 +271,12 @@ def _asked_of_shards(options: SearchOptions) -> dict[str, Any]:
 
 def _unavailable(what: Iterable[str]) -> ProblemError:
     return ProblemError(503, "unavailable", f"no answer from: {', '.join(what)}", retry_after_s=2)
+
+
+def _handle(name: str, application: str) -> DeploymentHandle[Any]:
+    # What is sent are plain classes and arrays, over which Serve's own way of packing takes longer.
+    handle: DeploymentHandle[Any] = serve.get_deployment_handle(name, application)
+    return handle.options(request_serialization="pickle", response_serialization="pickle")
 
 
 async def _within(deadline: float, answer: Any) -> Any:

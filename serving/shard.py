@@ -8,7 +8,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from serving.expansion import Expansion
@@ -234,9 +233,9 @@ def _contents(state: ShardState, row_ids: RowIds, columns: Sequence[str] = CONTE
     for part in state.parts:
         at = part.at(row_ids)
         here = np.flatnonzero(at >= 0)
-        some = part.segment.rows.select(columns).take(pa.array(at[here])).to_pylist()
-        for place, content in zip(here.tolist(), some, strict=True):
-            found[place] = content
+        if len(here):
+            for place, content in zip(here.tolist(), part.segment.contents(at[here], columns), strict=True):
+                found[place] = content
     return found
 
 

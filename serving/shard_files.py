@@ -1,6 +1,8 @@
 """The files of a release's shard: rows in patient order, their vectors, and lists of codes where it is large."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -17,20 +19,30 @@ LARGEST_EXACT = 50_000
 
 
 def write_shard(
-    folder: Path, buckets: list[int], rows: pa.Table, vectors: NDArray[np.float32], kind: IndexKind | None
+    folder: Path,
+    buckets: list[int],
+    rows: pa.Table,
+    vectors: NDArray[np.float32],
+    kind: IndexKind | None,
+    lists_to_read: Callable[[Any, NDArray[np.float16]], int],
 ) -> ShardManifest:
-    """Write rows, and their unit vectors (rows, dimension), into a new folder; `kind` None goes by their number."""
+    """Write rows, and their unit vectors (rows, dimension), into a new folder; `kind` None goes by their number.
+
+    `lists_to_read` says of how many of its lists a large shard's query reads, given these and the vectors.
+    """
     folder.mkdir()
     with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
-    kind = kind or ("exact" if len(rows) <= LARGEST_EXACT else "rabitq")
+    kind = kind or ("exact" if len(rows) <= LARGEST_EXACT else "pq4")
     nprobe = 0
     if kind == "exact" or not len(rows):
         kind = "exact"
         np.save(folder / VECTORS, vectors)
     else:
         np.save(folder / VECTORS, vectors.astype(np.float16))
-        lists, nprobe = build_lists(np.load(folder / VECTORS, mmap_mode="r"), kind)
+        halves = np.load(folder / VECTORS, mmap_mode="r")
+        lists = build_lists(halves, kind)
+        nprobe = lists_to_read(lists, halves)
         faiss.write_index(lists, str(folder / LISTS))
     checksums = {file.name: checksum_of(file) for file in sorted(folder.iterdir())}
     return ShardManifest(buckets=buckets, rows=rows.num_rows, index=kind, nprobe=nprobe, checksums=checksums)

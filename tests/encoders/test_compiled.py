@@ -141,9 +141,15 @@ def test_a_vector_does_not_depend_on_what_is_encoded_beside(mean_of_tiny, texts)
 @given(st.lists(st.integers(1, 3 * BATCH_TOKENS), max_size=200))
 def test_batches_hold_every_row_once_within_their_budget(lengths):
     batches = list(compiled._batches(lengths))
-    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= BATCH_TOKENS
+    assert sorted(row for batch, _ in batches for row in batch) == list(range(len(lengths)))
+    for batch, padded in batches:
+        assert 0 <= padded - max(lengths[row] for row in batch) < compiled.STEP
+        assert len(batch) == 1 or len(batch) * padded <= BATCH_TOKENS
+
+
+def test_short_texts_are_not_padded_to_a_long_one():
+    batches = list(compiled._batches([100, 6, 7, 8, 9]))
+    assert batches == [([0], 104), ([4, 1, 2, 3], 16)], "8 tokens of padding are less than what a batch costs"
 
 
 def test_threads_that_encode_at_once_get_their_own_vectors(mean_of_tiny):

@@ -38,6 +38,9 @@ class Handle:
         for name, method in methods.items():
             setattr(self, name, SimpleNamespace(remote=self._remote(method)))
 
+    def options(self, **_):
+        return self
+
     @staticmethod
     def _remote(method):
         async def remote(*args):

@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+from tiny_store import drawn
 from world import ALL, DIMENSION, World, build_world, random_notes
 
 from corpus.chunking import ChunkingSettings
@@ -16,14 +17,10 @@ SHARDS = 2
 VECTOR = np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
 
 
-def encode(texts):
-    return np.stack([np.random.default_rng(list(text.encode())).normal(size=DIMENSION) for text in texts])
-
-
 def build_served(folder, encoder):
     """Write a store of random notes, and a release of it."""
     notes = random_notes(60, np.random.default_rng(0), big=10)
-    build_world(folder, encoder, notes, encode, SHARDS)
+    build_world(folder, encoder, notes, drawn, SHARDS)
     (folder / "store" / "chunking.json").write_text(ChunkingSettings(words=12, overlap=2).model_dump_json())
     return folder
 
@@ -37,7 +34,7 @@ class Served:
         self.release, self.store, self.fingerprint = folder / "release", Store(folder / "store"), fingerprint
         manifest = self.release / "release.json"
         manifest.write_text(manifest.read_text().replace(str(built), str(folder)))
-        self.writer = StoreWriter(self.store, {fingerprint: encode})
+        self.writer = StoreWriter(self.store, {fingerprint: drawn})
         self.shards = self.load()
 
     def load(self):

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from served import Served, a_note
-from tiny_store import make_notes, release_of
+from tiny_store import drawn, make_notes, release_of
 from world import build_world
 
 from corpus.store import Store
@@ -68,7 +68,7 @@ def test_a_release_of_codes_is_purged(served, built, unused_encoder):
     shutil.rmtree(served.release)
     store = Store(served.store.folder)
     chunks = searchable_chunks(store)
-    build_release(store, chunks, unused_encoder[1], built / "release" / "encoder", served.release, 2, "sq8")
+    build_release(store, chunks, unused_encoder[1], built / "release" / "encoder", drawn, served.release, 2, "sq8")
     assert {shard.index for shard in read_manifest(served.release).shards} == {"sq8"}
     served.shards = served.load()
     served.write(remove_patients=[PATIENT])

@@ -5,7 +5,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pytest
-from tiny_store import make_notes, release_of, write_store
+from tiny_store import drawn, make_notes, release_of, write_store
 
 from corpus.store import Store
 from corpus.tables import N_BUCKETS, bucket_of
@@ -165,7 +165,7 @@ def test_an_unknown_number_format_in_the_manifest_is_refused(copy):
 
 def in_int8(store, path, output):
     fingerprint, encoder = read_manifest(path / "release").encoder_fingerprint, path / "release/encoder"
-    build_release(store, searchable_chunks(store), fingerprint, encoder, output, 3, number_format="int8")
+    build_release(store, searchable_chunks(store), fingerprint, encoder, drawn, output, 3, number_format="int8")
 
 
 @pytest.mark.parametrize("name", ["rows.arrow", "vectors.npy"])

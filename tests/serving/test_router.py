@@ -56,6 +56,7 @@ def cluster(release, monkeypatch):
         handles[f"shard-{number}"] = SimpleNamespace(search=Method(searching(shard)), fetch=Method(shard.fetch))
     for handle in handles.values():
         handle.ready = Method(lambda: True)
+        handle.options = lambda handle=handle, **_: handle
     monkeypatch.setattr(router_module, "ScopeSender", lambda: lambda scope: scope)
     monkeypatch.setattr(router_module.serve, "get_deployment_handle", lambda name, application: handles[name])
     return handles

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.coarse_lists import build_lists
+from serving.coarse_lists import build_lists, lists_to_read
 from serving.vector_index import CoarseIndex, ExactIndex
 
 
@@ -29,11 +29,11 @@ VECTORS = clustered(6000)
 HALF = VECTORS.astype(np.float16)
 
 
-@pytest.fixture(scope="module", params=["sq8", "rabitq"])
+@pytest.fixture(scope="module", params=["sq8", "rabitq", "pq4"])
 def coarse(request):
-    lists, nprobe = build_lists(HALF, request.param)
+    lists = build_lists(HALF, request.param)
     assert lists.nlist > 50
-    return CoarseIndex(lists, HALF, nprobe)
+    return CoarseIndex(lists, HALF, lists_to_read(lists, HALF, clustered(256, seed=0)))
 
 
 @settings(deadline=None, max_examples=60)
