@@ -23,8 +23,8 @@ from serving.purging import purge_store
 from serving.release_deployment import describe_release
 from serving.upkeep import tidy
 
-ENCODED_TOGETHER = 8
-"""Texts in one call of the encoder: a query that comes meanwhile waits for so many."""
+ENCODED_TOGETHER = 256
+"""Texts in one call of the encoder."""
 ENCODE_S = 120.0
 OUTDATED = 0
 """Instead of a version: the caller's right to the changes was checked against what no longer holds."""
