@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import shutil
-import socket
 import threading
 import time
 from pathlib import Path
@@ -49,12 +48,9 @@ def releases(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def serve_settings(local_ray):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def serve_settings(local_ray, serve_port):
     return lambda release: ServeSettings.model_validate(
-        {"release": {"path": release}, "http": {"port": port}, "router": {"deadline_s": 20}}
+        {"release": {"path": release}, "http": {"port": serve_port}, "router": {"deadline_s": 20}}
     )
 
 

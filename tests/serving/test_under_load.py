@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import threading
 import time
 from collections import Counter
@@ -58,7 +57,7 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def service(local_ray, tmp_path_factory):
+def service(local_ray, serve_port, tmp_path_factory):
     path = tmp_path_factory.mktemp("guarded")
     encoder = Encoder.load("bundled")
     write_store(path / "store", make_notes(), encoder.fingerprint, encoder.encode_passages)
@@ -68,12 +67,9 @@ def service(local_ray, tmp_path_factory):
     key = create_key(path / "access", ["read", "write"], "everyone", datetime.now(UTC) + timedelta(days=1))
     (path / "audit.key").write_text("k" * 64)
     audit = AuditSettings(path=path / "audit", local=path / "local", key_file=path / "audit.key")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     settings = {
         "release": {"path": path / "release"},
-        "http": {"port": port},
+        "http": {"port": serve_port},
         "ingress": {"min_replicas": 2, "max_replicas": 2},
         "router": {"deadline_s": 60},
         "limits": {"in_flight": IN_FLIGHT, "in_flight_per_caller": IN_FLIGHT},

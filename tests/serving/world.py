@@ -70,7 +70,7 @@ class World:
 
 
 def allows(filters: Filters, chunk: dict, scope: Scope | None = None) -> bool:
-    time = chunk["note_time"]
+    time = chunk["note_time"] and chunk["note_time"].replace(tzinfo=UTC)
     return (
         (scope is None or chunk["patient_id"] in scope.patients)
         and (filters.patient_ids is None or chunk["patient_id"] in filters.patient_ids)
