@@ -2,7 +2,7 @@
 
     python -m benchmarks.ingest [--chunks 10000] [--seconds 30] [--batch 100]
 
-The service of `benchmarks.served` with two shards, over a copy of the store. One writer sends the notes of another
+The service of `benchmarks.served` with two shards, over a store made anew. One writer sends the notes of another
 synthetic hospital, `batch` in a request, and after each asks with `min_version` for what it wrote. Beside it 4 clients
 search, dense, every query new; they do so alone before, and while `build_index` encodes the grown store in another
 number format and makes the next release.
