@@ -4,7 +4,7 @@ PYTHON ?= python3
 INSTALLED = $(VENV)/.installed
 VLLM = $(VENV)/.installed-vllm
 
-.PHONY: demo test test-long
+.PHONY: demo test test-long test-cluster
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m ray_jobs.pipeline --config recipes/demo.yaml
@@ -18,6 +18,10 @@ test: $(VLLM)
 # What takes minutes rather than seconds; docs/benchmarks.md keeps the last result.
 test-long: $(VLLM)
 	$(VENV)/bin/python -m pytest -m long
+
+# Several machines in network namespaces of this one: needs root, iproute2 and redis-server.
+test-cluster: $(VLLM)
+	$(VENV)/bin/python -m pytest -m cluster
 
 $(INSTALLED): pyproject.toml constraints/cpu.txt
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=<it> make ...")'

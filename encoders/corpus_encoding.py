@@ -23,8 +23,7 @@ def encode_corpus(
         batch_size=BATCH_ROWS,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=workers.number),
-        num_cpus=workers.cpus,
-        num_gpus=1 if workers.use_gpu else 0,
+        **workers.actor_options(),
     )
     return (table for table in encoded.iter_batches(batch_size=None, batch_format="pyarrow") if len(table))
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from corpus.store import Store
+from datagen.engines.vllm import VllmSettings, reserved
 from datagen.generation.asking import ask, note_calls
 from datagen.generation.rounds import WriteCalls
 from datagen.generation.settings import AskSettings
 from datagen.guard import Guard, GuardSettings
 from datagen.tasks import load_task
 from ray_jobs.progress import Progress
+from ray_jobs.room import require_room
 from ray_jobs.steps import Step, package_data, run_step
 
 
@@ -32,6 +34,8 @@ def run_ask_step(
     folder = output.with_name(f"{output.name}_answers")
 
     def work(step: Step) -> dict[str, int]:
+        if isinstance(asking.engine, VllmSettings):
+            require_room("generation (annotator.engine)", reserved(asking.engine))
         return ask(task, asking, calls(step.earlier), step.folder, step.scratch, step.earlier, Progress())
 
     run_step(

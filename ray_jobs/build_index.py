@@ -19,6 +19,7 @@ from encoders.spec import BUNDLED
 from encoders.workers import WorkerSettings
 from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.progress import Progress
+from ray_jobs.room import require_workers
 from ray_jobs.steps import Step, run_step
 from serving.manifest import IndexKind
 from serving.release import build_release, searchable_chunks
@@ -57,6 +58,7 @@ def run(settings: BuildIndexSettings) -> None:
 
     def build(step: Step) -> dict[str, int]:
         index, workers = settings.index, settings.workers
+        require_workers("encoding (workers)", workers)
         load = partial(
             load_encoder, settings.encoder, index.number_format, max(1, int(workers.cpus)), use_gpu=workers.use_gpu
         )

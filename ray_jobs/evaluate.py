@@ -20,6 +20,7 @@ from evaluation.report import comparison_table, main_table
 from evaluation.retrievers import Bench, input_of
 from ray_jobs.job import Folder, main, require
 from ray_jobs.progress import Progress
+from ray_jobs.room import require_workers
 from ray_jobs.steps import run_step
 from reporting.terminal import print_table
 
@@ -75,6 +76,7 @@ def run(settings: EvaluateJobSettings, labels: Mapping[str, str] | None = None) 
 
 
 def _bench_of(settings: EvaluateJobSettings, graph: Path | None) -> Callable[[Benchmark], Bench]:
+    require_workers("encoding (workers)", settings.workers)
     count = Progress()
     vectors = KeptVectors(settings.vectors.path, encode_on(settings.workers, count))
     synonyms = _synonyms(graph) if graph else None

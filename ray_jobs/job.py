@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 
 from datagen.engines.base import EngineDown
 from encoders.spec import BUNDLED, HUB
+from ray_jobs.cluster_watch import cluster_watched
 from ray_jobs.serve_environment import serve_environment
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -148,7 +150,9 @@ def ray_session() -> Iterator[None]:
         cores = max(2, os.cpu_count() or 1)
         DataContext.get_current().execution_options.resource_limits = ExecutionResources(cpu=cores)
     try:
-        yield
+        # Here, on a Ray of its own, no machine comes or goes.
+        with cluster_watched(partial(print, flush=True)) if address else nullcontext():
+            yield
     finally:
         ray.shutdown()
         folder.cleanup()

@@ -36,9 +36,10 @@ from ray_jobs.generate_hospital import GenerateHospitalSettings
 from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.match_entities import MatchEntitiesSettings
 from ray_jobs.prepare_corpus import PrepareCorpusSettings
+from ray_jobs.room import require_room
 from ray_jobs.serve import require_free_port
 from ray_jobs.train_encoder import TrainEncoderSettings
-from serving.application import HttpSettings, ReleaseSettings, ServeSettings, deploy, is_running, shutdown
+from serving.application import HttpSettings, ReleaseSettings, ServeSettings, deploy, is_running, reserved, shutdown
 
 
 class PipelineSettings(Stage1Settings):
@@ -154,7 +155,9 @@ def run(settings: PipelineSettings) -> None:
             output=Folder(path=folders.release),
         )
     )
-    url = deploy(ServeSettings(release=ReleaseSettings(path=folders.release), http=settings.http))
+    service = ServeSettings(release=ReleaseSettings(path=folders.release), http=settings.http)
+    require_room("the service", reserved(service))
+    url = deploy(service)
     print(f"serve: release {folders.release} answers at {url}", flush=True)
     try:
         labels = {

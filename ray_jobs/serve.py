@@ -5,7 +5,8 @@ import socket
 import time
 
 from ray_jobs.job import SettingsError, main, require
-from serving.application import HttpSettings, ServeSettings, deploy, shutdown
+from ray_jobs.room import require_room
+from serving.application import HttpSettings, ServeSettings, deploy, reserved, shutdown
 
 
 def require_free_port(http: HttpSettings) -> None:
@@ -26,6 +27,7 @@ def require_free_port(http: HttpSettings) -> None:
 def run(settings: ServeSettings) -> None:
     require(release__path=settings.release.path)
     require_free_port(settings.http)
+    require_room("the service", reserved(settings))
     url = deploy(settings)
     print(f"serving {settings.release.path} at {url}, documented at {url}/docs; Ctrl-C stops it", flush=True)
     try:

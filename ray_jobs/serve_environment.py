@@ -17,6 +17,8 @@ RECOVERY = {
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
     # Serve looks every 10 s, three times, before it starts a dead proxy again.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    # Serve kills a proxy that is not up after three times so long: 5 s is too short for a busy machine.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "20",
 }
 
 

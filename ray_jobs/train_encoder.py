@@ -26,6 +26,7 @@ from evaluation.benchmarks import BenchmarkSettings
 from ray_jobs.job import EncoderName, Folder, encoder_path, main, require
 from ray_jobs.progress import Progress
 from ray_jobs.records import MERGE_REPORT
+from ray_jobs.room import require_workers
 from ray_jobs.steps import Step, run_step
 from ray_jobs.training_inputs import DevScore, hard_negative_sources, write_teacher
 
@@ -75,6 +76,7 @@ def run(settings: TrainEncoderSettings) -> None:
     )
 
     def train(step: Step) -> dict[str, float]:
+        require_workers("training (workers)", settings.workers)
         base = _changed_base(settings, step.scratch)
         data = _tokenised(base, settings, step.scratch)
         steps_per_epoch(len(data), training.batch_size)

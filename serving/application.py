@@ -10,6 +10,7 @@ from ray.exceptions import RayError
 from ray.serve import Application
 from ray.serve.schema import LoggingConfig
 
+from encoders.workers import SOME
 from serving.access.gate import AccessSettings
 from serving.audit.writer import AuditSettings
 from serving.encoder_deployment import EncoderSettings, bind_encoder
@@ -20,6 +21,7 @@ from serving.limits import LimitSettings
 from serving.manifest import read_manifest
 from serving.release import find_encoder
 from serving.release_deployment import bind_root
+from serving.replicas import ReplicaSettings
 from serving.router import RouterSettings
 from serving.shard_deployment import ShardSettings, bind_shard, shard_name
 
@@ -28,6 +30,8 @@ RELEASE_PREFIX = "release-"
 CATCH_UP_S = 600
 """The next release may need so long until it has the vectors of what was written since it was built."""
 CURRENT_S = 30
+HEAD = "node:__internal_head__"
+"""A resource of which Ray gives the head one."""
 # Serve's access log prints paths, and a path can hold a patient id.
 LOGGING = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
@@ -44,21 +48,16 @@ class HttpSettings(BaseModel):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, gt=0, lt=65536)
 
+    @property
+    def is_for_this_machine(self) -> bool:
+        """Whether no other machine can ask."""
+        return self.host in ("127.0.0.1", "localhost", "::1")
 
-class IngressSettings(BaseModel):
+
+class IngressSettings(ReplicaSettings):
     """Resources of the ingress replicas."""
 
-    num_cpus: float = 0.1
-    min_replicas: int = Field(default=1, gt=0)
-    """With two, the one answers when the other dies."""
-    max_replicas: int = Field(default=1, gt=0)
     max_ongoing_requests: int = Field(default=128, gt=0)
-
-    @model_validator(mode="after")
-    def _range(self) -> "IngressSettings":
-        if self.min_replicas > self.max_replicas:
-            raise ValueError("ingress.min_replicas is more than ingress.max_replicas")
-        return self
 
 
 class ServeSettings(BaseModel):
@@ -78,7 +77,7 @@ class ServeSettings(BaseModel):
 
     @model_validator(mode="after")
     def _others_are_let_in_by_the_gate_alone(self) -> "ServeSettings":
-        if self.access is None and self.http.host not in ("127.0.0.1", "localhost", "::1"):
+        if self.access is None and not self.http.is_for_this_machine:
             raise ValueError("http.host is open to other machines: give access.path, or listen on 127.0.0.1")
         return self
 
@@ -93,12 +92,19 @@ def release_application(settings: ServeSettings) -> Application:
     return bind_root(release, manifest, members)
 
 
-def ingress_application(settings: ServeSettings, release: str, written: Sequence[str]) -> Application:
-    """The ingress, pointing at the application `release`; what comes in is encoded for those of `written`."""
+def ingress_application(
+    settings: ServeSettings, release: str, written: Sequence[str], on_head: bool = False
+) -> Application:
+    """The ingress, pointing at the application `release`; what comes in is encoded for those of `written`.
+
+    `on_head`: on the head of the cluster and nowhere else.
+    """
+    placed = settings.ingress.deployment_options()
+    if on_head:
+        placed["ray_actor_options"] = {"num_cpus": 0, "resources": {HEAD: SOME}}
     deployment = serve.deployment(
         name="ingress",
-        ray_actor_options={"num_cpus": settings.ingress.num_cpus},
-        autoscaling_config=settings.ingress.model_dump(include={"min_replicas", "max_replicas"}),
+        **placed,
         max_ongoing_requests=settings.ingress.max_ongoing_requests,
         user_config={"application": release},
     )(serve.ingress()(Ingress))
@@ -106,6 +112,17 @@ def ingress_application(settings: ServeSettings, release: str, written: Sequence
         router=settings.router, limits=settings.limits, access=settings.access, audit=settings.audit
     )
     return keeping_replicas(deployment, options).bind(options, bind_ingest(settings.ingest, written))
+
+
+def reserved(settings: ServeSettings) -> list[dict[str, float]]:
+    """What the service reserves with Ray when it starts, replica by replica."""
+    shards = len(read_manifest(settings.release.path).shards)
+    return [
+        *[settings.shard.resources()] * shards * settings.shard.min_replicas,
+        *[settings.encoder.resources()] * settings.encoder.min_replicas,
+        *[settings.ingress.resources()] * settings.ingress.min_replicas,
+        settings.ingest.resources(),
+    ]
 
 
 def deploy(settings: ServeSettings) -> str:
@@ -116,7 +133,10 @@ def deploy(settings: ServeSettings) -> str:
     """
     application = release_application(settings)
     name = RELEASE_PREFIX + read_manifest(settings.release.path).id
-    serve.start(http_options=settings.http.model_dump(), logging_config=LOGGING)
+    # What listens for one machine alone, of proxies and of replicas that take requests from them, is on that machine.
+    on_head = settings.http.is_for_this_machine
+    location = "HeadOnly" if on_head else "EveryNode"
+    serve.start(proxy_location=location, http_options=settings.http.model_dump(), logging_config=LOGGING)
     try:
         serve.run(application, name=name, route_prefix=None, logging_config=LOGGING)
     except RuntimeError as error:
@@ -126,7 +146,8 @@ def deploy(settings: ServeSettings) -> str:
     old = [each for each in serve.status().applications if each.startswith(RELEASE_PREFIX) and each != name]
 
     def point(release: str, written: Sequence[str]) -> None:
-        serve.run(ingress_application(settings, release, written), name=INGRESS, logging_config=LOGGING)
+        application = ingress_application(settings, release, written, on_head)
+        serve.run(application, name=INGRESS, logging_config=LOGGING)
 
     current = _current()
     if current in old:  # The others were left by a deploy that was broken off.

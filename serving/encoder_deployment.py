@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import Field
 from ray import serve
 from ray.serve import Application
 
@@ -16,18 +16,23 @@ from serving.bare_errors import bare
 from serving.batching import Batcher
 from serving.manifest import read_manifest
 from serving.release import find_encoder
+from serving.replicas import ReplicaSettings
 
 
-class EncoderSettings(BaseModel):
+class EncoderSettings(ReplicaSettings):
     """Resources and batching of the encoder replicas."""
 
-    num_cpus: float = 0.5
-    """Logical CPUs a replica reserves with Ray; below 1 so that a laptop holds the whole service."""
+    num_cpus: float = Field(default=0.5, ge=0)
+    use_gpu: bool = False
+    """One GPU a replica; what runs on processors is compiled for them instead."""
     threads: int = Field(default=1, gt=0)
     """Batches that a replica computes at a time, each by one thread: more do not help one query."""
-    max_replicas: int = Field(default=1, gt=0)
     max_batch_size: int = Field(default=32, gt=0)
     """Requests (not texts) in one batch."""
+
+    def resources(self) -> dict[str, float]:
+        """What Ray reserves for one replica."""
+        return {**super().resources(), **({"GPU": 1} if self.use_gpu else {})}
 
 
 class EncoderDeployment:
@@ -36,7 +41,8 @@ class EncoderDeployment:
     def __init__(self, release: str, settings: EncoderSettings) -> None:
         torch.set_num_threads(settings.threads)
         encoder, number_format = find_encoder(Path(release)), read_manifest(Path(release)).number_format
-        self._encoder = load_encoder(encoder, number_format, settings.threads)
+        loaded = load_encoder(encoder, number_format, settings.threads, settings.use_gpu)
+        self._encoder = loaded.to("cuda" if settings.use_gpu else "cpu")
         self._encoder.encode_queries(["warm up"])  # the first of its kind takes longer
         # Of several routers: each sends one batch at a time.
         self._encode_together = Batcher(self._encode_batch, settings.max_batch_size)
@@ -80,8 +86,7 @@ def bind_encoder(release: Path, settings: EncoderSettings) -> Application:
     """The encoder node of a release's application."""
     deployment = serve.deployment(
         name="encoder",
-        ray_actor_options={"num_cpus": settings.num_cpus},
-        autoscaling_config={"min_replicas": 1, "max_replicas": settings.max_replicas},
+        **settings.deployment_options(),
         max_ongoing_requests=4 * settings.max_batch_size,
         max_constructor_retry_count=2,
     )(EncoderDeployment)

@@ -36,11 +36,15 @@ logger = logging.getLogger("ray.serve")
 
 
 class IngestSettings(BaseModel):
-    """How notes that come in are written."""
+    """How notes that come in are written, by one replica."""
 
-    num_cpus: float = 0.1
+    num_cpus: float = Field(default=0.1, ge=0)
     max_group: int = Field(default=64, gt=0)
     """Requests in a group."""
+
+    def resources(self) -> dict[str, float]:
+        """What Ray reserves for it."""
+        return {"CPU": self.num_cpus}
 
 
 class IngestDeployment:

@@ -21,6 +21,7 @@ from serving.embedding_routes import add_embedding_routes
 from serving.entering import ENTERING, Identity, Reader, unknown_patient
 from serving.ingest_deployment import OUTDATED
 from serving.limits import Limits, LimitSettings
+from serving.metrics import GAUGES_EVERY_S, ReleaseMetrics
 from serving.note_routes import add_note_routes
 from serving.problems import ProblemError, describe, install
 from serving.protocol import (
@@ -67,7 +68,14 @@ class Ingress:
         application = user_config["application"]
         self._router = Router(application, await describe_release(application), self._options.router)
         if not self._tending:
-            self._tending = [asyncio.create_task(job) for job in self.desk.jobs()]
+            self._tending = [asyncio.create_task(job) for job in [*self.desk.jobs(), self._show_release()]]
+
+    async def _show_release(self) -> None:
+        """Say again and again to which release searches go; the last one is soon forgotten."""
+        metrics = ReleaseMetrics()
+        while True:
+            metrics.current(self.router().manifest.id)
+            await asyncio.sleep(GAUGES_EVERY_S)
 
     async def current(self) -> str | None:
         """The application that it points at."""

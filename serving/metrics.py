@@ -1,9 +1,11 @@
-"""What the service tells Ray's Prometheus endpoint: routes, outcomes, times and shards. Nothing of what was asked."""
+"""What the service tells Ray's Prometheus endpoint: routes, outcomes, times, shards, releases; not what is asked."""
 
-from ray.util.metrics import Counter, Histogram
+from ray.util.metrics import Counter, Gauge, Histogram
 
 BOUNDARIES_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 UNKNOWN_ROUTE = "none"
+GAUGES_EVERY_S = 5.0
+"""Ray forgets a gauge that is not set again for some seconds."""
 
 
 class RequestMetrics:
@@ -24,7 +26,18 @@ class RequestMetrics:
         self._seconds.observe(seconds, tags={"route": route})
 
 
-class ShardMetrics:
+class ReleaseMetrics:
+    """Of an ingress replica."""
+
+    def __init__(self) -> None:
+        self._current = Gauge("drehr_release_info", "1: searches go to this release.", tag_keys=("release",))
+
+    def current(self, release: str) -> None:
+        """Searches go to this release now."""
+        self._current.set(1, tags={"release": release})
+
+
+class RouterMetrics:
     """Of a router."""
 
     def __init__(self) -> None:
@@ -33,3 +46,16 @@ class ShardMetrics:
     def missing(self, deployment: str) -> None:
         """Count a call that got no answer in time."""
         self._missing.inc(tags={"to": deployment})
+
+
+class ShardMetrics:
+    """Of a shard's replica."""
+
+    def __init__(self, release: str, number: int) -> None:
+        self._version = Gauge(
+            "drehr_shard_version", "Of the store's chunks, which a shard answers from.", tag_keys=("release", "shard")
+        ).set_default_tags({"release": release, "shard": str(number)})
+
+    def at(self, version: int) -> None:
+        """The shard answers from this version."""
+        self._version.set(version)

@@ -14,6 +14,8 @@ from serving.bare_errors import bare
 from serving.expansion import Expansion, Synonyms
 from serving.manifest import ReleaseManifest
 
+ROOT_CPUS = 0.01
+
 
 class ReleaseRoot:
     """Describes the release; its members are bound to it so that Serve deploys them with it."""
@@ -44,5 +46,6 @@ async def describe_release(application: str) -> ReleaseManifest:
 
 def bind_root(release: Path, manifest: ReleaseManifest, members: Sequence[Application]) -> Application:
     """The release's whole application."""
-    deployment = serve.deployment(name="root", ray_actor_options={"num_cpus": 0})(ReleaseRoot)
+    # A node that has no CPUs to give, the head, is not to be needed for answers.
+    deployment = serve.deployment(name="root", ray_actor_options={"num_cpus": ROOT_CPUS})(ReleaseRoot)
     return deployment.bind(str(release), manifest, *members)

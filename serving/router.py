@@ -25,7 +25,7 @@ from serving.expansion import Expansion
 from serving.fusion import DEFAULT_LEXICAL_WEIGHT
 from serving.manifest import ReleaseManifest
 from serving.merging import Ranked, group, merge
-from serving.metrics import ShardMetrics
+from serving.metrics import RouterMetrics
 from serving.problems import ProblemError, invalid
 from serving.protocol import FieldProblem, Filters, SearchOptions
 from serving.scope import Scope
@@ -102,7 +102,7 @@ class Router:
         self._search_shard = [self._batcher(name, "search") for name in names]
         self._fetch_rows = [self._batcher(name, "fetch") for name in names]
         self._share = ScopeSender()
-        self._metrics = ShardMetrics()
+        self._metrics = RouterMetrics()
 
     async def search(self, search: Search) -> Found:
         """The best groups. Raises ProblemError: unknown patient, encoder or shard missing, deadline passed."""

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from ray import serve
 from ray.serve import Application
 from threadpoolctl import threadpool_limits
 
 from serving.bare_errors import bare
+from serving.manifest import read_manifest
+from serving.metrics import ShardMetrics
+from serving.replicas import ReplicaSettings
 from serving.shard import Candidates, Shard, ShardQuery
 from serving.shared_scope import ScopeReceiver, SharedScope
 
@@ -20,14 +23,11 @@ FOLLOW_EVERY_S = 0.5
 logger = logging.getLogger("ray.serve")
 
 
-class ShardSettings(BaseModel):
+class ShardSettings(ReplicaSettings):
     """Resources of each shard's replicas."""
 
-    num_cpus: float = 0.1
-    """Logical CPUs a replica reserves with Ray; below 1 so that a laptop holds the whole service."""
     threads: int = Field(default=1, gt=0)
     """Threads of a replica that score vectors."""
-    max_replicas: int = Field(default=1, gt=0)
     max_ongoing_requests: int = Field(default=64, gt=0)
     """Batches of queries a replica takes at once."""
 
@@ -39,6 +39,7 @@ class ShardDeployment:
         # Of FAISS's own, and of the linear algebra under FAISS and NumPy.
         threadpool_limits(settings.threads)
         self._shard = Shard.load(Path(release), number)
+        self._metrics = ShardMetrics(read_manifest(Path(release)).id, number)
         self._scope = ScopeReceiver()
         self._following = asyncio.get_running_loop().create_task(self._follow())
 
@@ -61,6 +62,7 @@ class ShardDeployment:
             try:
                 await asyncio.to_thread(self._shard.follow)
                 trouble = None
+                self._metrics.at(self._shard.version)
             except Exception as error:
                 # The message could quote an id, so only the kind of error is logged.
                 trouble = type(error).__name__
@@ -84,8 +86,7 @@ def bind_shard(release: Path, number: int, settings: ShardSettings) -> Applicati
     """A shard node of a release's application."""
     deployment = serve.deployment(
         name=shard_name(number),
-        ray_actor_options={"num_cpus": settings.num_cpus},
-        autoscaling_config={"min_replicas": 1, "max_replicas": settings.max_replicas},
+        **settings.deployment_options(),
         max_ongoing_requests=settings.max_ongoing_requests,
         max_constructor_retry_count=2,
     )(ShardDeployment)

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
 import pytest
+from tiny_bert import write_tiny_bert
 from tiny_llama import write_tiny_llama
 
 from ray_jobs.serve_environment import serve_environment
@@ -24,6 +26,20 @@ def local_ray():
     yield temporary
     ray.shutdown()
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def serve_port() -> int:
+    """Where the local Ray's Serve listens: it keeps to the port that it was first started with."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """The folder of a tiny random BERT."""
+    return write_tiny_bert(tmp_path_factory.mktemp("tiny_encoder"))
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,8 @@ REFUSALS = ("ValueError", "VLLMValidationError")
 """What vLLM raises for a prompt that it will not take, mostly one that is too long."""
 STAGE_CPUS = 0.1
 """The stages around an engine take turns with it; a whole CPU for each would keep a small machine from starting."""
+ENGINE_CPUS = 4 * STAGE_CPUS
+"""Of an engine without a GPU."""
 
 
 class VllmSettings(BaseModel):
@@ -88,7 +90,7 @@ def vllm_processor(
 
     from datagen.engines.quiet_vllm import QuietEngine
 
-    on_cpu = {"bundles": [{"CPU": 4 * STAGE_CPUS}]} if settings.device == "cpu" else None
+    on_cpu = {"bundles": [{"CPU": ENGINE_CPUS}]} if settings.device == "cpu" else None
     config = vLLMEngineProcessorConfig(
         model_source=settings.model,
         engine_kwargs={
@@ -130,8 +132,15 @@ def _stage(settings: VllmSettings) -> dict[str, Any]:
 
 def gpus_of(settings: VllmSettings) -> int:
     """The GPUs that all engines take together."""
-    each = 0 if settings.device == "cpu" else settings.tensor_parallel * settings.pipeline_parallel
-    return each * _engines(settings)
+    return len(reserved(settings)) if settings.device == "gpu" else 0
+
+
+def reserved(settings: VllmSettings) -> list[dict[str, float]]:
+    """What the engines reserve with Ray, GPU by GPU. Raises EngineDown where no engine fits the cluster's GPUs."""
+    if settings.device == "cpu":
+        return [{"CPU": ENGINE_CPUS}] * _engines(settings)
+    kind = {f"accelerator_type:{settings.accelerator_type}": 0.001} if settings.accelerator_type else {}
+    return [{"GPU": 1, **kind}] * (settings.tensor_parallel * settings.pipeline_parallel * _engines(settings))
 
 
 def _engines(settings: VllmSettings) -> int:

@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from ray.exceptions import ActorDiedError
 
 from datagen.engines.base import EngineDown
 from datagen.generation.answers import FINAL_REASONS
+from datagen.generation.metrics import COUNTED, AnswerMetrics
 
 MOST_ROWS_A_FILE = 2048
 FILES = 500
@@ -91,7 +92,7 @@ class Round:
                 with self._times.open("a") as times:
                     times.write(f"{(time.monotonic() - began) / 3600:.5f} {gpus}\n")
         # Of the answers that will be read: should Ray ever lose or repeat one, nothing may look whole.
-        if not np.array_equal(np.sort(calls), np.sort(_ids(self._whole_files()))):
+        if not np.array_equal(np.sort(calls), np.sort(_ids(self._answers_of(self._done_files())))):
             raise ValueError(
                 f"{self.folder}: not one answer for each of its {len(calls):,} calls; remove it and run the job again"
             )
@@ -104,7 +105,7 @@ class Round:
 
     def answers(self) -> Iterator[pa.RecordBatch]:
         """The answers, from files that were written whole."""
-        for file in self._whole_files():
+        for file in self._answers_of(self._done_files()):
             yield from pq.ParquetFile(file).iter_batches()
 
     def _run(self, engine: Engine, calls: int) -> None:
@@ -142,14 +143,15 @@ class Round:
     def _done_files(self) -> list[Path]:
         return [file for file in _parquet(self._done) if not file.stem.endswith(".pending")]
 
-    def _whole_files(self) -> list[Path]:
-        done = {file.stem for file in self._done_files()}
-        return [file for file in _parquet(self._answers) if file.stem.rpartition("-")[0] in done]
+    def _answers_of(self, done: Iterable[Path]) -> list[Path]:
+        """Files of answers that were written whole."""
+        stems = {file.stem for file in done}
+        return [file for file in _parquet(self._answers) if file.stem.rpartition("-")[0] in stems]
 
     @contextmanager
     def _progress(self, name: str, total: int, progress: Progress) -> Iterator[None]:
         """Count written answers while Ray Data works."""
-        counted = set(self._done_files())
+        counted, metrics = set(self._done_files()), AnswerMetrics()
         progress(name, sum(map(_rows, counted)), total)
         stop = threading.Event()
 
@@ -160,6 +162,8 @@ class Round:
                 counted.update(new)
                 if new:
                     progress(name, sum(map(_rows, new)), total)
+                    for file in self._answers_of(new):
+                        metrics.written(pq.read_table(file, columns=COUNTED))
                 if last:
                     return
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import ray.train
-from ray.train import Checkpoint, ScalingConfig
+from ray.train import Checkpoint
 from ray.train.torch import TorchTrainer, get_device
-from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig
+from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from tensorboardX import SummaryWriter
 
 from encoders.encoder import Encoder
@@ -20,6 +20,7 @@ from encoders.training.checkpoints import trained
 from encoders.training.data import TrainingData
 from encoders.training.hard_negatives import Source
 from encoders.training.loop import Hooks, Metrics, train
+from encoders.training.metrics import TrainingMetrics
 from encoders.training.ray_checkpoints import RayCheckpoints
 from encoders.training.refused import RefusedError
 from encoders.training.settings import TrainingSettings
@@ -30,6 +31,8 @@ from encoders.workers import WorkerSettings
 RUN_NAME = "ray_train"
 ERROR_FILE = "error.txt"
 TENSORBOARD = "tensorboard"
+REACHED_FILE = "reached.txt"
+"""The last step that was done, whether a checkpoint has it or not."""
 PROGRESS_LINES = 20
 MAX_FAILURES = 3
 """Without a checkpoint between them."""
@@ -73,7 +76,9 @@ def train_on_ray(
         _worker_loop,
         train_loop_config={"inputs": inputs, "settings": settings, "storage": storage.resolve()},
         scaling_config=ScalingConfig(
-            num_workers=workers.number, use_gpu=workers.use_gpu, resources_per_worker=workers.resources()
+            num_workers=(workers.min_number, workers.number) if workers.min_number else workers.number,
+            use_gpu=workers.use_gpu,
+            resources_per_worker=workers.resources(),
         ),
         run_config=run_config,
     )
@@ -113,10 +118,11 @@ def _reason(error: ray.train.TrainingFailedError) -> str:
 
 def _worker_loop(config: dict[str, Any]) -> None:
     inputs, settings, storage = config["inputs"], config["settings"], config["storage"]
-    rank = ray.train.get_context().get_world_rank()
+    rank, world = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
     last = ray.train.get_checkpoint()
     checkpoints = RayCheckpoints(storage / RUN_NAME)
     board: SummaryWriter | None = None
+    exported = TrainingMetrics()
     if rank == 0:
         (storage / ERROR_FILE).unlink(missing_ok=True)  # of a group of workers before this one
 
@@ -124,9 +130,14 @@ def _worker_loop(config: dict[str, Any]) -> None:
         nonlocal board
         if rank != 0:
             return
+        exported.now(metrics)
         step = int(metrics["step"])
-        # From this step on TensorBoard drops what earlier workers wrote: it was done again.
-        board = board or SummaryWriter(str(storage / TENSORBOARD), purge_step=step)
+        if board is None:
+            if last:
+                print(_went_on(step, world, storage / REACHED_FILE), flush=True)
+            # From this step on TensorBoard drops what earlier workers wrote: it was done again.
+            board = SummaryWriter(str(storage / TENSORBOARD), purge_step=step)
+        (storage / REACHED_FILE).write_text(str(step))
         for name in metrics.keys() - {"step", "steps", "eta_seconds"}:
             board.add_scalar(name, metrics[name], step)
         lines_apart = max(1, int(metrics["steps"]) // PROGRESS_LINES)
@@ -176,6 +187,13 @@ def _line(metrics: Metrics) -> str:
         f"step {metrics['step']}/{metrics['steps']}, loss {metrics['loss']:.4f}{dev}, "
         f"{metrics['chunks_per_second']:.1f} chunks/s, ETA {metrics['eta_seconds']:.0f} s"
     )
+
+
+def _went_on(step: int, workers: int, reached: Path) -> str:
+    """What the first step after a checkpoint says of the way there."""
+    again = int(reached.read_text()) - step + 1 if reached.exists() else 0
+    of = "worker" if workers == 1 else "workers"
+    return f"training went on from step {step - 1} with {workers} {of}: {max(again, 0)} steps are done again"
 
 
 def _teacher(folder: Path | None) -> Teacher | None:

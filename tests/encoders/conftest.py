@@ -8,7 +8,7 @@ import transformers
 
 from encoders.base import BaseChanges, prepare_base
 from encoders.encoder import Encoder
-from encoders.spec import EncoderSpec, LatentAttentionSize, resolve
+from encoders.spec import LatentAttentionSize
 from encoders.training.data import TrainingData
 from encoders.training.settings import TrainingSettings
 from encoders.training.tables import stage_records, write_tables
@@ -22,25 +22,6 @@ TERMS = {
 }
 ABOVE = {"D1": "P1", "D3": "P1"}
 TERMS_ABOVE = {"P1": ["organ failure"]}
-
-
-@pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory):
-    """A folder with a random 2-layer BERT (vocabulary of the bundled model) without dropout."""
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve("bundled"))
-    spec = EncoderSpec(pooling="mean", max_query_tokens=32, max_passage_tokens=64, dimension=32)
-    folder = tmp_path_factory.mktemp("tiny_encoder")
-    Encoder(transformers.BertModel(config), tokenizer, spec, "").save(folder)
-    return folder
 
 
 DECODERS = {"llama": transformers.LlamaModel, "mistral": transformers.MistralModel, "qwen3": transformers.Qwen3Model}

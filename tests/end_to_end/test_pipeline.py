@@ -1,56 +1,15 @@
 """The whole road on a very small hospital: killed in the middle, resumed, run again with a changed setting."""
 
 import json
-import os
-import re
 
 import pytest
 
-from tests.end_to_end.conftest import ROOT, free_port
-
-STEPS = [
-    "generate_hospital",
-    "prepare_corpus",
-    "build_graph",
-    "match_entities",
-    "generate_entities",
-    "train_encoder",
-    "build_index",
-    "evaluate",
-]
-
-
-def finished(output):
-    """Steps that ran to their end in this output, once each."""
-    return list(dict.fromkeys(re.findall(r"^(\w+): .*written to", output, re.MULTILINE)))
-
-
-def skipped(output):
-    return list(dict.fromkeys(re.findall(r"^(\w+): already done", output, re.MULTILINE)))
-
-
-def small_road(folder):
-    """Settings of a run that ends within minutes."""
-    return (
-        "hospital.patients=12",
-        "hospital.benchmark_patients=5",
-        "stage1.max_steps=2",
-        "stage1.batch_size=8",
-        "stage2.max_steps=1",
-        "stage2.batch_size=8",
-        "workers.number=1",
-        "examples.queries=[chest pain]",
-        f"http.port={free_port()}",
-        f"output.path={os.path.relpath(folder, ROOT)}",  # as a user writes it; workers run in other folders
-    )
+from tests.end_to_end.small_road import STEPS, finished, skipped, small_road
 
 
 @pytest.mark.timeout(900)
-def test_the_road_ends_with_a_measured_encoder_and_an_answer(job, tmp_path):
-    folder = tmp_path / "run"
-    run = job("pipeline", "demo", *small_road(folder))
-    assert run.wait() == 0, run.output()
-    output = run.output()
+def test_the_road_ends_with_a_measured_encoder_and_an_answer(road):
+    folder, output = road
     assert finished(output) == STEPS
     assert "BM25" in output
     assert "trained encoder" in output

@@ -9,7 +9,7 @@ import yaml
 
 from encoders.encoder import Encoder
 from serving.access.keys import create_key
-from tests.end_to_end.conftest import ROOT, free_port
+from tests.end_to_end.running import ROOT, free_port
 from tests.serving.tiny_store import make_notes, release_of, write_store
 
 LATER = datetime.now(UTC) + timedelta(days=1)

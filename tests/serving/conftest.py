@@ -1,4 +1,3 @@
-import socket
 from pathlib import Path
 
 import pytest
@@ -19,11 +18,3 @@ def unused_encoder(tmp_path_factory) -> tuple[Path, str]:
     ):
         (folder / name).write_text(content)
     return folder, fingerprint_of(folder, spec)
-
-
-@pytest.fixture(scope="session")
-def serve_port() -> int:
-    """Where the local Ray's Serve listens: it keeps to the port that it was first started with."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

@@ -1,0 +1,14 @@
+# What Ray is started with on every node. ray_jobs/serve_environment.py and docs/search.md say why.
+. ~/venv/bin/activate
+. ~/.drehr/environment
+export RAY_AUTH_MODE=token
+export RAY_USAGE_STATS_ENABLED=0
+export RAY_SERVE_ENABLE_HA_PROXY=1
+export RAY_SERVE_THROUGHPUT_OPTIMIZED=1
+export RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response"
+export RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S=1
+export RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=20
+export RAY_SERVE_HAPROXY_LOG_TARGET=127.0.0.1:9
+# The launcher sets it to 1. Unset, every worker gets as many threads as Ray reserved CPUs for it.
+unset OMP_NUM_THREADS
+ulimit -n 65535

@@ -1,0 +1,130 @@
+"""A machine is lost in the middle of each job: the job ends, with the result of a run that lost nothing."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from corpus.store import Store
+from encoders.encoder import Encoder
+from tests.end_to_end.conftest import start_job
+from tests.end_to_end.running import started_commands
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+
+SEED = ["hospital.patients=150", "hospital.benchmark_patients=40"]
+TRAINING = "training={batch_size: 16, num_pos: 4, epochs: 8, max_steps: 60, checkpoint_steps: 5}"
+WORKING = ("ray::Map", "ray::RayTrainWorker", "ray::ReadRange", "ray::Read")
+"""Titles of the processes that do a job's work."""
+
+
+def jobs(notes, folder):
+    """Recipe and overrides of each, in the order in which one reads what another wrote."""
+    graph = f"built_graph.path={folder / 'graph'}"
+    store, encoder = f"store.path={folder / 'store'}", f"encoder={folder / 'encoder'}"
+    workers = "workers={number: 2, min_number: 1, cpus: 2.5}"
+    return {
+        "prepare_corpus": (f"notes.path={notes}", "notes.format=parquet", store),
+        "match_entities": (store, graph, f"output.path={folder / 'match_entities'}"),
+        "generate_entities": (store, graph, f"output.path={folder / 'generate_entities'}"),
+        "train_encoder": (
+            *(f"records.path={folder / 'match_entities'}", f"output.path={folder / 'encoder'}"),
+            *(TRAINING, workers),
+        ),
+        "build_index": (store, encoder, "workers={number: 2, cpus: 2.5}", f"output.path={folder / 'release'}"),
+    }
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hospital")
+    with started_commands(folder) as command:
+        made = start_job(command, "generate_hospital", "generate_hospital", *SEED, f"output.path={folder / 'hospital'}")
+        assert made.wait() == 0, made.output()
+    return folder / "hospital" / "notes"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(notes, tmp_path_factory):
+    """What the jobs wrote on one machine."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with started_commands(folder) as command:
+        for name, overrides in jobs(notes, folder).items():
+            run = start_job(command, name, name, *overrides)
+            assert run.wait() == 0, run.output()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory):
+    return tmp_path_factory.mktemp("disturbed")
+
+
+@pytest.fixture(scope="module")
+def three(cluster_of):
+    return cluster_of(workers=3, cpus=4)
+
+
+def lose_a_working_machine(cluster, run):
+    """SIGKILL to all of a machine as soon as it works for the job; the machine."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert run.process.poll() is None, run.output()
+        for machine in cluster.workers:
+            if any(machine.processes(title) for title in WORKING):
+                machine.lose()
+                cluster.workers.remove(machine)
+                return machine
+        time.sleep(0.05)
+    raise AssertionError(run.output())
+
+
+@pytest.mark.parametrize(
+    "name", ["prepare_corpus", "match_entities", "generate_entities", "train_encoder", "build_index"]
+)
+def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(three, notes, undisturbed, disturbed, name):
+    run = three.submit(name, name, *jobs(notes, disturbed)[name])
+    if name == "train_encoder":
+        run.wait_for("step 9/60")
+    lost = lose_a_working_machine(three, run)
+    if name == "train_encoder":
+        run.wait_for("training went on from step")
+    three.add(cpus=4)
+    assert run.wait() == 0, run.output()
+    assert f"cluster: node {lost.address} was lost" in run.output()
+    same[name](disturbed, undisturbed)
+
+
+def assert_same_store(ours, theirs):
+    for name in ("notes", "chunks"):
+        rows = [getattr(Store(each / "store"), name)().to_table().to_pylist() for each in (ours, theirs)]
+        one, other = (sorted(each, key=lambda row: (row["note_id"], row.get("chunk_id", ""))) for each in rows)
+        assert one == other
+
+
+def assert_same_records(ours, theirs, name):
+    one, other = ((each / name / "records.jsonl").read_text().splitlines() for each in (ours, theirs))
+    assert sorted(one) == sorted(other)
+    assert len(one) > 100
+
+
+def assert_same_encoder(ours, theirs):
+    texts = ["kidney injury after contrast", "on apixaban for a pulmonary embolism"]
+    one, other = (Encoder.load(str(each / "encoder")).encode_queries(texts) for each in (ours, theirs))
+    np.testing.assert_allclose(one, other, atol=2e-3)
+    assert not np.allclose(one, Encoder.load("bundled").encode_queries(texts), atol=2e-2)
+
+
+def assert_same_release(ours, theirs):
+    one, other = (json.loads((each / "release" / "release.json").read_text()) for each in (ours, theirs))
+    assert [each["rows"] for each in one["shards"]] == [each["rows"] for each in other["shards"]]
+
+
+same = {
+    "prepare_corpus": assert_same_store,
+    "match_entities": lambda ours, theirs: assert_same_records(ours, theirs, "match_entities"),
+    "generate_entities": lambda ours, theirs: assert_same_records(ours, theirs, "generate_entities"),
+    "train_encoder": assert_same_encoder,
+    "build_index": assert_same_release,
+}
