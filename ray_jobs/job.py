@@ -140,7 +140,8 @@ def ray_session() -> Iterator[None]:
         serve_environment(Path(folder.name))
     cpus = max(LOCAL_LOGICAL_CPUS, os.cpu_count() or 1)
     local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": True}
-    ray.init(address=address, logging_level=logging.ERROR, **local)
+    # "local" even where another Ray runs on this machine.
+    ray.init(address=address or "local", logging_level=logging.ERROR, **local)
     # Jobs print their own progress and errors; Ray Data's may quote a row.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)

@@ -12,7 +12,7 @@ from encoders.workers import WorkerSettings
 from ray_jobs.job import SettingsError
 from ray_jobs.resources import Resources, counted
 
-JOINING_S = 40.0
+JOINING_S = 20.0
 """For nodes that are starting while the job is."""
 LOOK_EVERY_S = 2.0
 SMALLEST = 1e-6

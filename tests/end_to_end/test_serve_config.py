@@ -38,6 +38,7 @@ def test_the_config_file_serves_and_moves_on_to_the_next_release(cluster, releas
     ingress["args"]["access"]["path"] = str(tmp_path / "access")
     ingress["args"]["audit"] = {"path": str(tmp_path / "audit"), "local": str(tmp_path / "local")}
     ingress["args"]["audit"]["key_file"] = str(tmp_path / "audit.key")
+    first["args"] |= {"encoder": {}, "shard": {}}  # one machine has no room for replicas of each on another
     url = f"http://127.0.0.1:{config['http_options']['port']}"
 
     def deploy():
