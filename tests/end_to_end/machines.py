@@ -17,7 +17,7 @@ import pytest
 from ray_jobs.serve_environment import FAST, NOBODY, RECOVERY
 from tests.end_to_end.running import BIN, TOKEN, Client
 
-SUBNET = "10.213.37"
+SUBNET = f"10.213.{os.getpid() % 256}"
 OUTSIDE = f"{SUBNET}.254"
 """The address of the test itself."""
 GCS_PORT, DASHBOARD_PORT = 6379, 8265

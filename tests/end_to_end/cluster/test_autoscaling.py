@@ -1,19 +1,27 @@
 """cluster.yaml's node types under Ray's own autoscaler: from the head alone to what a job needs, and back."""
 
 import json
+import sys
 import time
 
 import pytest
 import yaml
-from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
 
 from corpus.store import Store
+from tests.end_to_end.fake_provider import FakeProvider
 from tests.end_to_end.machines import GCS_PORT, machines
 from tests.end_to_end.running import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 IDLE_MINUTES = 0.25
+OF_A_LAUNCHER = (
+    *("docker", "file_mounts", "cluster_synced_files", "initialization_commands", "setup_commands"),
+    *("head_setup_commands", "worker_setup_commands", "head_start_ray_commands", "worker_start_ray_commands"),
+)
+"""What the autoscaler wants to be there, though nodes are started here."""
+PROVIDER = f"{FakeProvider.__module__}.{FakeProvider.__name__}"
 KEPT = {"resources", "min_workers", "max_workers"}
 
 
@@ -25,6 +33,7 @@ def autoscaling(command, tmp_path):
         file.write_text(yaml.safe_dump(_faked(f"{made.head.address}:{GCS_PORT}")))
         made.head.start(
             *(command, "--num-cpus", 0, "--autoscaling-config", file),
+            PYTHONPATH=str(ROOT),
             RAY_FAKE_CLUSTER="1",
             RAY_enable_autoscaler_v2="1",
             AUTOSCALER_UPDATE_INTERVAL_S="1",
@@ -43,29 +52,40 @@ def _faked(address):
         for name, each in config["available_node_types"].items()
     }
     types[config["head_node_type"]]["max_workers"] = 0
-    provider = {"type": "fake_multinode", "gcs_address": address, "launch_multiple": True}
+    # The name that the fake provider knows the head by.
+    types[FAKE_HEAD_NODE_TYPE] = types.pop(config["head_node_type"])
+    provider = {"type": "external", "module": PROVIDER, "gcs_address": address, "launch_multiple": True}
     return {
-        **{key: config[key] for key in ("cluster_name", "max_workers", "head_node_type")},
+        **{key: config[key] for key in ("cluster_name", "max_workers")},
+        "head_node_type": FAKE_HEAD_NODE_TYPE,
         "available_node_types": types,
         "provider": {**provider, "head_node_id": FAKE_HEAD_NODE_ID},
         "idle_timeout_minutes": IDLE_MINUTES,
         "auth": {},
-        "docker": {},
+        **{key: {} if key in ("docker", "file_mounts") else [] for key in OF_A_LAUNCHER},
     }
 
 
-def _nodes(cluster):
-    listed = cluster.ray("status", "--address", f"{cluster.head.address}:{GCS_PORT}")
-    assert listed.wait() == 0, listed.output()
-    active = listed.output().partition("Pending:")[0]
-    return [line.split()[1] for line in active.splitlines() if line.startswith(" ")]
+LIST_NODES = """
+from ray.autoscaler.v2.sdk import get_cluster_status
+status = get_cluster_status("{address}")
+print("types:", *(node.ray_node_type_name for node in [*status.active_nodes, *status.idle_nodes]))
+"""
 
 
-def test_the_cluster_grows_to_what_a_job_needs_and_goes_back_to_its_head(autoscaling, tmp_path):
+def _nodes(command, head):
+    """Types of the nodes that are up."""
+    script = LIST_NODES.format(address=f"{head.address}:{GCS_PORT}")
+    listed = head.run(command, sys.executable, "-c", script)
+    assert listed.wait(60) == 0, listed.output()
+    return listed.output().partition("types: ")[2].split()
+
+
+def test_the_cluster_grows_to_what_a_job_needs_and_goes_back_to_its_head(autoscaling, command, tmp_path):
     notes = tmp_path / "notes.jsonl"
     rows = [{"note_id": f"n{i}", "patient_id": "p1", "text": "Seen for chest pain."} for i in range(20)]
     notes.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert _nodes(autoscaling) == ["head"]
+    assert _nodes(command, autoscaling.head) == [FAKE_HEAD_NODE_TYPE]
 
     store = f"store.path={tmp_path / 'store'}"
     run = autoscaling.submit("prepare_corpus", "prepare_corpus", f"notes.path={notes}", store)
@@ -73,10 +93,10 @@ def test_the_cluster_grows_to_what_a_job_needs_and_goes_back_to_its_head(autosca
     assert Store(tmp_path / "store").chunks().count_rows() == 20
     assert "cluster: node" in run.output()
     assert "joined" in run.output()
-    assert set(_nodes(autoscaling)) == {"head", "processors"}
+    assert set(_nodes(command, autoscaling.head)) == {FAKE_HEAD_NODE_TYPE, "processors"}
 
     deadline = time.monotonic() + 180
-    while (nodes := _nodes(autoscaling)) != ["head"]:
+    while (nodes := _nodes(command, autoscaling.head)) != [FAKE_HEAD_NODE_TYPE]:
         assert time.monotonic() < deadline, nodes
         time.sleep(2)
 
@@ -89,4 +109,4 @@ def test_what_no_node_type_can_hold_is_refused_with_what_the_cluster_may_grow_to
     assert run.wait(200) != 0
     assert "training (workers) can never start: it asks for 17 x (1 CPU, 1 GPU, H100) at once" in run.output()
     assert "it may grow by" in run.output()
-    assert "16 x (16 CPU, 1 GPU, H100)" in run.output()
+    assert "16 x (16 CPU, 1 GPU, 192.0 GB memory, H100)" in run.output()
