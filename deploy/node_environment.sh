@@ -3,6 +3,8 @@
 . ~/.drehr/environment
 export RAY_AUTH_MODE=token
 export RAY_USAGE_STATS_ENABLED=0
+# On the head, where drivers of jobs are: what the cluster may grow to (ray_jobs/room.py).
+export DREHR_NODE_TYPES=~/ray_bootstrap_config.yaml
 export RAY_SERVE_ENABLE_HA_PROXY=1
 export RAY_SERVE_THROUGHPUT_OPTIMIZED=1
 export RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response"

@@ -12,7 +12,7 @@ SHAPES = [
     r"\b(?=[A-Fa-f]*[0-9])[0-9A-Fa-f]{32,}\b",
     # A name that says secret, and a value that is no reference, no path and not made where it is used.
     r"(?i)\b\w*(?:password|passwd|token|secret|api_?key|access_key)[\"']?[ \t]*[:=][ \t]*[\"']?"
-    r"(?![\"'&*<$~/{\s])[^\s\"',}]{6,}",
+    r"(?![\"'&*<$~/{+\s])[^\s\"',}]{6,}",
 ]
 
 

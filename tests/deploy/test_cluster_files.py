@@ -19,6 +19,7 @@ from ray.autoscaler._private.aws import node_provider as aws
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
+from ray_jobs.room import ANY, NODE_TYPES
 from ray_jobs.serve_environment import FAST, NOBODY, RECOVERY
 from tests.deploy.secrets_in_files import secret_looking
 
@@ -234,6 +235,7 @@ def test_nodes_are_started_with_the_environment_of_the_service(tmp_path):
     seen = dict(line.split("=", 1) for line in printed.strip("\0").split("\0"))
     assert {name: seen.get(name) for name in ENVIRONMENT} == ENVIRONMENT
     assert seen["HF_TOKEN"] == "theirs"
+    assert seen[NODE_TYPES] == f"{tmp_path}/ray_bootstrap_config.yaml"
     assert "OMP_NUM_THREADS" not in seen
     for path in (CLUSTER, LOCAL):
         config = read(path)
@@ -259,7 +261,7 @@ def faults_of_containers(text):
     yield from (name for name in PACKAGES if name not in copied)
     for extra in ("cpu", "gpu"):
         stage = targets[extra]
-        if list(environments(stage)) != [ENVIRONMENT]:
+        if list(environments(stage)) != [{**ENVIRONMENT, NODE_TYPES: ANY}]:
             yield f"{extra}: environment"
         if extras_of(stage) != [(extra, extra)] or f"constraints/{extra}.txt" not in stage:
             yield f"{extra}: packages"

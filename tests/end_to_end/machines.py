@@ -161,16 +161,16 @@ class Machines(Client):
         self.workers = []
         self._started = 1
 
-    def start(self, workers, cpus=4, **environment):
-        """Start the head and so many workers."""
-        self.start_head(**environment)
+    def start(self, workers, cpus=4, head=(), **environment):
+        """Start the head, with further words, and so many workers."""
+        self.start_head(*head, **environment)
         for _ in range(workers):
             self.add(cpus, **environment)
         return self
 
-    def start_head(self, **environment):
+    def start_head(self, *words, **environment):
         """Start the head, or start it again after it was lost."""
-        self.head.start(self._command, "--num-cpus", 0, **environment)
+        self.head.start(self._command, "--num-cpus", 0, *words, **environment)
 
     def add(self, cpus=4, **environment):
         """Start one more worker."""

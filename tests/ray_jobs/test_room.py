@@ -1,6 +1,7 @@
 """Whether what a job asks for can ever be placed, and the words in which it is said."""
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +9,7 @@ from encoders.workers import WorkerSettings
 from ray_jobs import room
 from ray_jobs.job import SettingsError
 from ray_jobs.resources import counted, shown
-from ray_jobs.room import Cluster, require_room, require_workers
+from ray_jobs.room import ANY, Cluster, nodes_to_come, require_room, require_workers
 from serving.encoder_deployment import EncoderSettings
 from serving.replicas import ReplicaSettings
 
@@ -40,6 +41,27 @@ def test_bundles_fit_on_the_nodes_together_or_not(bundles, fits):
 def test_nodes_that_an_autoscaler_may_add_count():
     assert not Cluster([SMALL]).has_room_for([LARGE])
     assert Cluster([SMALL], [LARGE]).has_room_for([LARGE])
+
+
+def test_node_types_of_the_cluster_file_may_come_as_often_as_it_says(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    types = {
+        "head": {"resources": {"CPU": 0}},
+        "small": {"resources": SMALL},
+        "large": {"resources": LARGE, "max_workers": 1},
+    }
+    config = {"max_workers": 3, "head_node_type": "head", "available_node_types": types}
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    assert nodes_to_come(str(file), {"small": 1, "head": 1}) == [SMALL, SMALL, LARGE]
+    types["small"]["resources"] = {}
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    assert nodes_to_come(str(file), {}) is None, "what machines of one's own have is not in the file"
+
+
+def test_where_nobody_knows_what_may_come_nothing_is_refused():
+    assert nodes_to_come(None, {}) == []
+    assert nodes_to_come(ANY, {}) is None
+    assert Cluster([SMALL], None).has_room_for([LARGE])
 
 
 cpus = st.integers(1, 8)
