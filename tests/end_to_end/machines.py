@@ -129,10 +129,12 @@ class Machine:
         return found
 
     def lose(self):
-        """SIGKILL to everything on it, as when its power fails."""
+        """SIGKILL to everything on it, and its disk goes with it."""
         for pid in _processes(self._name):
             os.kill(pid, signal.SIGKILL)
         self._ray.process.wait()
+        for each in self._own.iterdir():
+            shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
 
     def cut(self):
         """Nothing reaches it any longer and it reaches nobody, and nobody is told."""
