@@ -36,7 +36,7 @@ REDIS = {
     # Raylets wait so long for a head that is away.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "300",
 }
-DEADLINE_S = 5
+DEADLINE_S = 20
 RECOVERED_S = 150
 QUERIES = ["kidney injury after contrast", "blood thinner", "wheezing at night", "low iron", "sugar out of control"]
 
@@ -270,7 +270,7 @@ class Asking:
             if answer.status_code == 200:
                 self.scores.append((query, scores_of(answer)))
             else:
-                self.failed.append(answer.status_code)
+                self.failed.append((answer.status_code, answer.text))
 
 
 def scores_of(answer):
