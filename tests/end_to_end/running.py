@@ -34,7 +34,7 @@ class Command:
             cwd=ROOT,
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            env={**_own_environment(), "PYTHONUNBUFFERED": "1", **environment},
             start_new_session=True,
         )
 
@@ -56,6 +56,11 @@ class Command:
         """SIGKILL to the whole process group, as a lost machine would."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _own_environment():
+    """Without the ports and files of the Serve that tests have in their own process."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_SERVE_")}
 
 
 @contextmanager
