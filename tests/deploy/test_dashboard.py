@@ -27,6 +27,8 @@ from serving.application import ServeSettings, deploy, shutdown
 from tests.serving.ray_traces import metrics
 from tests.serving.tiny_store import make_notes, release_of, write_store
 
+pytestmark = pytest.mark.long
+
 DASHBOARD = Path(__file__).parents[2] / "deploy/dashboard"
 BOARD = json.loads((DASHBOARD / "drehr.json").read_text())
 PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
