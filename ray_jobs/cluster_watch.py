@@ -44,7 +44,7 @@ def _watch(say: Say, done: threading.Event) -> None:
         nodes.seen({node.node_id: node.ip_address for node in up if node.node_id})
         demands = status.resource_demands
         asked = [*demands.ray_task_actor_demand, *demands.placement_group_demand]
-        shapes = Counter({shown(each.bundle): 0 for demand in asked for each in demand.bundles_by_count})
+        shapes: Counter[str] = Counter()
         for demand in asked:
             for each in demand.bundles_by_count:
                 shapes[shown(each.bundle)] += each.count

@@ -137,7 +137,10 @@ def _worker_loop(config: dict[str, Any]) -> None:
                 print(_went_on(step, world, storage / REACHED_FILE), flush=True)
             # From this step on TensorBoard drops what earlier workers wrote: it was done again.
             board = SummaryWriter(str(storage / TENSORBOARD), purge_step=step)
-        (storage / REACHED_FILE).write_text(str(step))
+        # Aside first: a kill in between must not leave an empty file to the run that goes on.
+        aside = storage / f"{REACHED_FILE}.new"
+        aside.write_text(str(step))
+        aside.replace(storage / REACHED_FILE)
         for name in metrics.keys() - {"step", "steps", "eta_seconds"}:
             board.add_scalar(name, metrics[name], step)
         lines_apart = max(1, int(metrics["steps"]) // PROGRESS_LINES)
