@@ -10,6 +10,7 @@ export RAY_SERVE_THROUGHPUT_OPTIMIZED=1
 export RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response"
 export RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S=1
 export RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=20
+export RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S=300
 export RAY_SERVE_HAPROXY_LOG_TARGET=127.0.0.1:9
 # The launcher sets it to 1. Unset, every worker gets as many threads as Ray reserved CPUs for it.
 unset OMP_NUM_THREADS

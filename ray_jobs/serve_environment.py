@@ -19,6 +19,8 @@ RECOVERY = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     # Serve kills a proxy that is not up after three times so long: 5 s is too short for a busy machine.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "20",
+    # A machine that is cut off says nothing, and HAProxy would wait for ever; longer than the longest write.
+    "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "300",
 }
 
 

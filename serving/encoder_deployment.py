@@ -1,7 +1,7 @@
 """The encoder as a Serve deployment: texts that arrive together become one batch."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,10 @@ from serving.manifest import read_manifest
 from serving.release import find_encoder
 from serving.replicas import ReplicaSettings
 
+Encode = Callable[[Sequence[str]], NDArray[np.floating]]
+PIECE = 8
+"""Texts of a long call that are computed at a time: so long a query waits at most."""
+
 
 class EncoderSettings(ReplicaSettings):
     """Resources and batching of the encoder replicas."""
@@ -26,7 +30,8 @@ class EncoderSettings(ReplicaSettings):
     use_gpu: bool = False
     """One GPU a replica; what runs on processors is compiled for them instead."""
     threads: int = Field(default=1, gt=0)
-    """Batches that a replica computes at a time, each by one thread: more do not help one query."""
+    """Batches that a replica computes at a time, each by one thread: more do not help one query, but with two none
+    waits for what is longer."""
     max_batch_size: int = Field(default=32, gt=0)
     """Requests (not texts) in one batch."""
 
@@ -44,6 +49,8 @@ class EncoderDeployment:
         loaded = load_encoder(encoder, number_format, settings.threads, settings.use_gpu)
         self._encoder = loaded.to("cuda" if settings.use_gpu else "cpu")
         self._encoder.encode_queries(["warm up"])  # the first of its kind takes longer
+        # Who waits longest is next: queries and pieces of long calls take turns.
+        self._turn = asyncio.Semaphore(settings.threads)
         # Of several routers: each sends one batch at a time.
         self._encode_together = Batcher(self._encode_batch, settings.max_batch_size)
 
@@ -55,16 +62,14 @@ class EncoderDeployment:
     @bare
     async def embed(self, texts: Sequence[str], kind: str) -> tuple[NDArray[np.floating], int]:
         """Unit vectors of queries or passages, shape (texts, dimension), and how many tokens these have."""
-        return await asyncio.to_thread(self._embed, list(texts), kind)
-
-    def _embed(self, texts: list[str], kind: str) -> tuple[NDArray[np.floating], int]:
         encode = self._encoder.encode_queries if kind == "query" else self._encoder.encode_passages
-        return _unit(encode(texts)), sum(map(len, self._encoder.tokenize(texts, kind)))
+        tokens = await asyncio.to_thread(self._encoder.tokenize, list(texts), kind)
+        return _unit(await self._in_pieces(encode, texts)), sum(map(len, tokens))
 
     @bare
     async def encode_passages(self, texts: Sequence[str]) -> NDArray[np.floating]:
         """Vectors of chunks that come in, shape (texts, dimension)."""
-        return await asyncio.to_thread(self._encoder.encode_passages, list(texts))
+        return await self._in_pieces(self._encoder.encode_passages, texts)
 
     @bare
     async def ready(self) -> bool:
@@ -73,9 +78,17 @@ class EncoderDeployment:
 
     async def _encode_batch(self, requests: list[list[str]]) -> list[NDArray[np.float32]]:
         texts = [text for request in requests for text in request]
-        vectors = _unit(await asyncio.to_thread(self._encoder.encode_queries, texts))
+        vectors = _unit(await self._computed(self._encoder.encode_queries, texts))
         ends = np.cumsum([len(request) for request in requests])
         return np.split(vectors, ends[:-1])
+
+    async def _in_pieces(self, encode: Encode, texts: Sequence[str]) -> NDArray[np.floating]:
+        pieces = [texts[at : at + PIECE] for at in range(0, len(texts), PIECE)]
+        return np.concatenate([await self._computed(encode, piece) for piece in pieces])
+
+    async def _computed(self, encode: Encode, texts: Sequence[str]) -> NDArray[np.floating]:
+        async with self._turn:
+            return await asyncio.to_thread(encode, texts)
 
 
 def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:

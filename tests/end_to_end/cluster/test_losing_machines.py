@@ -35,6 +35,11 @@ def jobs(notes, folder):
             *(TRAINING, workers),
         ),
         "build_index": (store, encoder, "workers={number: 2, cpus: 2.5}", f"output.path={folder / 'release'}"),
+        "evaluate": (
+            *(f"benchmark.path={notes.parent / 'benchmark'}", f"retrievers=[bm25, 'dense:{folder / 'encoder'}']"),
+            *("workers={number: 2, cpus: 2.5}", f"vectors.path={folder / 'vectors'}"),
+            f"output.path={folder / 'evaluation'}",
+        ),
     }
 
 
@@ -83,7 +88,7 @@ def lose_a_working_machine(cluster, run):
 
 
 @pytest.mark.parametrize(
-    "name", ["prepare_corpus", "match_entities", "generate_entities", "train_encoder", "build_index"]
+    "name", ["prepare_corpus", "match_entities", "generate_entities", "train_encoder", "build_index", "evaluate"]
 )
 def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(two, notes, undisturbed, disturbed, name):
     run = two.submit(name, name, *jobs(notes, disturbed)[name])
@@ -125,10 +130,21 @@ def assert_same_release(ours, theirs):
     assert [each["rows"] for each in one["shards"]] == [each["rows"] for each in other["shards"]]
 
 
+def assert_same_figures(ours, theirs):
+    for retriever in zip(*(mrr_of(each) for each in (ours, theirs)), strict=True):
+        assert retriever[0] == pytest.approx(retriever[1], abs=0.02)
+
+
+def mrr_of(folder):
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    return [each["multi_patient"]["mrr"] for each in metrics["retrievers"].values()]
+
+
 same = {
     "prepare_corpus": assert_same_store,
     "match_entities": lambda ours, theirs: assert_same_records(ours, theirs, "match_entities"),
     "generate_entities": lambda ours, theirs: assert_same_records(ours, theirs, "generate_entities"),
     "train_encoder": assert_same_encoder,
     "build_index": assert_same_release,
+    "evaluate": assert_same_figures,
 }

@@ -127,16 +127,33 @@ class Deployed:
         assert deployed.wait(150) == 0, deployed.output()
 
     def wait_until_running(self):
+        def running():
+            applications = self.applications()
+            return applications and all(each["status"] == "RUNNING" for each in applications.values())
+
+        self.wait_until(running)
+
+    def wait_until(self, holds):
         deadline = time.monotonic() + 240
-        while time.monotonic() < deadline:
-            status = self.cluster.serve("status", "--address", self.cluster.address)
-            assert status.wait(60) == 0, status.output()
-            described = "".join(status.output().partition("proxies:")[1:])
-            applications = (yaml.safe_load(described) or {}).get("applications", {})
-            if applications and all(each["status"] == "RUNNING" for each in applications.values()):
-                return
+        while not holds():
+            assert time.monotonic() < deadline, self.applications()
             time.sleep(2)
-        raise AssertionError(status.output())
+
+    def applications(self):
+        """What Serve says of each."""
+        status = self.cluster.serve("status", "--address", self.cluster.address)
+        assert status.wait(60) == 0, status.output()
+        described = "".join(status.output().partition("proxies:")[1:])
+        return (yaml.safe_load(described) or {}).get("applications", {})
+
+    def running_encoders(self):
+        """How many replicas of the current release's encoder are up."""
+        release = self.applications()[self.pointer["application"]]
+        return release["deployments"]["encoder"]["replica_states"].get("RUNNING", 0)
+
+    def scale_encoders(self, **autoscaling):
+        (release,) = (each for each in self.config["applications"] if each["name"] == self.pointer["application"])
+        release["deployments"] = [{"name": "encoder", "autoscaling_config": autoscaling}]
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +331,32 @@ def test_the_next_encoder_and_index_take_over_under_load_and_no_answer_mixes_the
     assert all(one != other for one, other in zip(old, new, strict=True)), "each is of one release, and of one alone"
     assert old[0]
     assert new[-1]
+
+
+def ask_much(service, done):
+    client = service.client()
+    for number in itertools.count():
+        if done.is_set():
+            return
+        queries = [f"{query} on ward {number}" for query in QUERIES * 12]
+        client.post("/v1/search", json={"queries": queries, "mode": "dense", "k": 1})
+
+
+def test_encoders_are_started_under_load_and_stopped_after_it(deployed):
+    deployed.scale_encoders(min_replicas=1, max_replicas=3, upscale_delay_s=3, downscale_delay_s=10)
+    deployed.deploy()
+    deployed.wait_until(lambda: deployed.running_encoders() == 1)
+    done = threading.Event()
+    asking = [threading.Thread(target=ask_much, args=(deployed.service, done)) for _ in range(8)]
+    for each in asking:
+        each.start()
+    try:
+        deployed.wait_until(lambda: deployed.running_encoders() >= 2)
+    finally:
+        done.set()
+        for each in asking:
+            each.join()
+    deployed.wait_until(lambda: deployed.running_encoders() == 1)
 
 
 def test_no_audit_record_is_missing_or_changed_after_all_this(deployed):
