@@ -3,13 +3,16 @@
 import json
 import time
 
+import boto3
 import numpy as np
 import pytest
+from moto.server import ThreadedMotoServer
 
 from corpus.store import Store
 from encoders.encoder import Encoder
 from tests.end_to_end.conftest import start_job
-from tests.end_to_end.running import started_commands
+from tests.end_to_end.machines import OUTSIDE
+from tests.end_to_end.running import free_port, started_commands
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
@@ -21,8 +24,12 @@ WORKING = ("ray::Map", "ray::RayTrainWorker", "ray::ReadRange", "ray::Read")
 """Titles of the processes that do a job's work."""
 
 
-def jobs(notes, folder):
-    """Recipe and overrides of each, in the order in which one reads what another wrote."""
+def jobs(hospital, folder, notes=None):
+    """Recipe and overrides of each, in the order in which one reads what another wrote.
+
+    The hospital's notes may lie elsewhere.
+    """
+    notes = notes or hospital / "notes"
     graph = f"built_graph.path={folder / 'graph'}"
     store, encoder = f"store.path={folder / 'store'}", f"encoder={folder / 'encoder'}"
     workers = "workers={number: 2, min_number: 1, cpus: 2.5}"
@@ -36,7 +43,7 @@ def jobs(notes, folder):
         ),
         "build_index": (store, encoder, "workers={number: 2, cpus: 2.5}", f"output.path={folder / 'release'}"),
         "evaluate": (
-            *(f"benchmark.path={notes.parent / 'benchmark'}", f"retrievers=[bm25, 'dense:{folder / 'encoder'}']"),
+            *(f"benchmark.path={hospital / 'benchmark'}", f"retrievers=[bm25, 'dense:{folder / 'encoder'}']"),
             *("workers={number: 2, cpus: 2.5}", f"vectors.path={folder / 'vectors'}"),
             f"output.path={folder / 'evaluation'}",
         ),
@@ -44,20 +51,35 @@ def jobs(notes, folder):
 
 
 @pytest.fixture(scope="module")
-def notes(tmp_path_factory):
+def hospital(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hospital")
     with started_commands(folder) as command:
         made = start_job(command, "generate_hospital", "generate_hospital", *SEED, f"output.path={folder / 'hospital'}")
         assert made.wait() == 0, made.output()
-    return folder / "hospital" / "notes"
+    return folder / "hospital"
 
 
 @pytest.fixture(scope="module")
-def undisturbed(notes, tmp_path_factory):
-    """What the jobs wrote on one machine."""
+def object_store(hospital):
+    """The hospital's notes in an object store that every machine reaches; their URL."""
+    port = free_port()
+    server = ThreadedMotoServer(ip_address="0.0.0.0", port=port)
+    server.start()
+    secrets = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1", **secrets)
+    client.create_bucket(Bucket="hospital")
+    for file in (hospital / "notes").glob("*.parquet"):
+        client.upload_file(str(file), "hospital", f"notes/{file.name}")
+    yield f"s3://key:secret@hospital/notes?endpoint_override={OUTSIDE}:{port}&scheme=http&region=us-east-1"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(hospital, tmp_path_factory):
+    """What the jobs wrote on one machine, from notes in a folder."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with started_commands(folder) as command:
-        for name, overrides in jobs(notes, folder).items():
+        for name, overrides in jobs(hospital, folder).items():
             run = start_job(command, name, name, *overrides)
             assert run.wait() == 0, run.output()
     return folder
@@ -90,8 +112,8 @@ def lose_a_working_machine(cluster, run):
 @pytest.mark.parametrize(
     "name", ["prepare_corpus", "match_entities", "generate_entities", "train_encoder", "build_index", "evaluate"]
 )
-def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(two, notes, undisturbed, disturbed, name):
-    run = two.submit(name, name, *jobs(notes, disturbed)[name])
+def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(two, hospital, object_store, undisturbed, disturbed, name):
+    run = two.submit(name, name, *jobs(hospital, disturbed, notes=object_store)[name])
     if name == "train_encoder":
         run.wait_for(f"step 12/{STEPS}")
     lost = lose_a_working_machine(two, run)
