@@ -148,8 +148,10 @@ class Deployed:
 
     def running_encoders(self):
         """How many replicas of the current release's encoder are up."""
-        release = self.applications()[self.pointer["application"]]
-        return release["deployments"]["encoder"]["replica_states"].get("RUNNING", 0)
+        release = self.applications().get(self.pointer["application"], {})
+        # While a release is being changed nothing is said of its deployments.
+        encoder = release.get("deployments", {}).get("encoder", {})
+        return encoder.get("replica_states", {}).get("RUNNING", 0)
 
     def scale_encoders(self, **autoscaling):
         (release,) = (each for each in self.config["applications"] if each["name"] == self.pointer["application"])
