@@ -43,7 +43,7 @@ def jobs(hospital, folder, notes=None):
         ),
         "build_index": (store, encoder, "workers={number: 2, cpus: 2.5}", f"output.path={folder / 'release'}"),
         "evaluate": (
-            *(f"benchmark.path={hospital / 'benchmark'}", f"retrievers=[bm25, 'dense:{folder / 'encoder'}']"),
+            *(f"benchmark.path={hospital / 'benchmark'}", "retrievers=[bm25, dense:bundled]"),
             *("workers={number: 2, cpus: 2.5}", f"vectors.path={folder / 'vectors'}"),
             f"output.path={folder / 'evaluation'}",
         ),
