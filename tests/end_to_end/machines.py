@@ -140,9 +140,6 @@ class Machine:
         """Nothing reaches it any longer and it reaches nobody, and nobody is told."""
         _ip("link", "set", _outer(self._name), "down")
 
-    def mend(self):
-        _ip("link", "set", _outer(self._name), "up")
-
     def cut_from(self, other):
         """What it sends to the other goes nowhere."""
         _ip("-n", self._name, "route", "add", "blackhole", f"{other.address}/32")

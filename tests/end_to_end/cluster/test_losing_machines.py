@@ -85,8 +85,14 @@ def undisturbed(hospital, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module", params=["killed", "cut off"])
+def way(request):
+    """How a machine is lost. One that is cut off goes on working, and reaches the shared storage."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def disturbed(tmp_path_factory):
+def disturbed(way, tmp_path_factory):
     return tmp_path_factory.mktemp("disturbed")
 
 
@@ -95,14 +101,17 @@ def two(cluster_of):
     return cluster_of(workers=2, cpus=4)
 
 
-def lose_a_working_machine(cluster, run):
-    """SIGKILL to all of a machine as soon as it works for the job; the machine."""
+def lose_a_working_machine(cluster, run, way):
+    """SIGKILL to all of a machine, or its link down, as soon as it works for the job; the machine."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert run.process.poll() is None, run.output()
         for machine in cluster.workers:
             if any(machine.processes(title) for title in WORKING):
-                machine.lose()
+                if way == "cut off":
+                    machine.cut()
+                else:
+                    machine.lose()
                 cluster.workers.remove(machine)
                 return machine
         time.sleep(0.05)
@@ -112,11 +121,13 @@ def lose_a_working_machine(cluster, run):
 @pytest.mark.parametrize(
     "name", ["prepare_corpus", "match_entities", "generate_entities", "train_encoder", "build_index", "evaluate"]
 )
-def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(two, hospital, object_store, undisturbed, disturbed, name):
+def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(
+    two, hospital, object_store, undisturbed, way, disturbed, name
+):
     run = two.submit(name, name, *jobs(hospital, disturbed, notes=object_store)[name])
     if name == "train_encoder":
         run.wait_for(f"step 12/{STEPS}")
-    lost = lose_a_working_machine(two, run)
+    lost = lose_a_working_machine(two, run, way)
     if name == "train_encoder":
         run.wait_for("with 1 worker: ")
     two.add(cpus=4)
@@ -124,6 +135,8 @@ def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(two, hospital, object_
     if name == "train_encoder":
         assert "with 2 workers: " in run.output().partition("with 1 worker: ")[2]
     assert f"cluster: node {lost.address} was lost" in run.output()
+    if way == "cut off":
+        lost.lose()
     same[name](disturbed, undisturbed)
 
 
