@@ -24,10 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.served import READY_S, Side, free_port, load, make_release, questions, running, serving
+from benchmarks.served import READY_S, Side, load, make_release, questions, running, serving
 from corpus.store import Store
 from encoders.encoder import Encoder
 from encoders.spec import BUNDLED
+from ray_jobs.serve_environment import free_port
 from serving.manifest import read_manifest
 
 RUNS = Path("runs/search_http")

@@ -7,7 +7,6 @@ names of the built-in graph that were not asked together before. Clients wait fo
 import asyncio
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import numpy as np
 import psutil
 
 from datagen.graph.builtin import read_builtin
+from ray_jobs.serve_environment import free_port
 from serving.access.keys import create_key
 
 CHUNKS_A_PATIENT = 10
@@ -174,10 +174,3 @@ def serving(release: Path, folder: Path) -> Iterator[Service]:
     url = f"http://127.0.0.1:{port}"
     with running(command, f"{url}/readyz", folder / "service.log") as process:
         yield Service(url, {"Authorization": f"Bearer {key}"}, process)
-
-
-def free_port() -> int:
-    """One that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

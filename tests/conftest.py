@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from tiny_bert import write_tiny_bert
 from tiny_llama import write_tiny_llama
 
-from ray_jobs.serve_environment import serve_environment
+from ray_jobs.serve_environment import free_port, serve_environment
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +30,7 @@ def local_ray():
 @pytest.fixture(scope="session")
 def serve_port() -> int:
     """Where the local Ray's Serve listens: it keeps to the port that it was first started with."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture(scope="session")

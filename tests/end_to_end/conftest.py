@@ -11,7 +11,8 @@ import pytest
 from ray_jobs import prepare_corpus
 from ray_jobs.job import load_settings
 from ray_jobs.prepare_corpus import PrepareCorpusSettings
-from tests.end_to_end.running import ROOT, Client, free_port, started_commands
+from ray_jobs.serve_environment import free_port
+from tests.end_to_end.running import ROOT, Client, started_commands
 from tests.end_to_end.small_road import small_road
 
 

@@ -3,7 +3,8 @@
 import os
 import re
 
-from tests.end_to_end.running import ROOT, free_port
+from ray_jobs.serve_environment import free_port
+from tests.end_to_end.running import ROOT
 
 STEPS = [
     "generate_hospital",

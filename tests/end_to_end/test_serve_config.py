@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from encoders.encoder import Encoder
+from ray_jobs.serve_environment import free_port
 from serving.access.keys import create_key
-from tests.end_to_end.running import ROOT, free_port
+from tests.end_to_end.running import ROOT
 from tests.serving.tiny_store import make_notes, release_of, write_store
 
 LATER = datetime.now(UTC) + timedelta(days=1)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 
 from datagen.engines.base import CallFailed, Completion, EngineDown, Request
 from datagen.engines.endpoint import Endpoint, EndpointSettings
+from ray_jobs.serve_environment import free_port
 
 pytestmark = [
     pytest.mark.long,
@@ -36,9 +36,7 @@ START_S = 500
 @pytest.fixture(scope="module")
 def url(tiny_llama, tmp_path_factory):
     log = tmp_path_factory.mktemp("vllm") / "log"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_llama)]
     command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "4096"]
     command += ["--max-num-seqs", "4", "--enforce-eager", "--enable-prompt-tokens-details"]

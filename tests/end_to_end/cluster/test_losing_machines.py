@@ -10,9 +10,10 @@ from moto.server import ThreadedMotoServer
 
 from corpus.store import Store
 from encoders.encoder import Encoder
+from ray_jobs.serve_environment import free_port
 from tests.end_to_end.conftest import start_job
 from tests.end_to_end.machines import OUTSIDE
-from tests.end_to_end.running import free_port, started_commands
+from tests.end_to_end.running import started_commands
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
