@@ -12,6 +12,9 @@ export RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S=1
 export RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=20
 export RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S=300
 export RAY_SERVE_HAPROXY_LOG_TARGET=127.0.0.1:9
+# A call to a machine that is cut off ends after a minute (ray_jobs/cluster_watch.py).
+export RAY_grpc_client_keepalive_time_ms=30000
+export RAY_grpc_client_keepalive_timeout_ms=30000
 # The launcher sets it to 1. Unset, every worker gets as many threads as Ray reserved CPUs for it.
 unset OMP_NUM_THREADS
 ulimit -n 65535

@@ -12,6 +12,9 @@ LOOK_EVERY_S = 5.0
 PATIENCE_S = 30.0
 """A demand that is older is worth a line; so is a longer wait, each time that it has doubled."""
 LIST_NODES_S = 5
+SOON_CUT_OFF = {"RAY_grpc_client_keepalive_time_ms": "30000", "RAY_grpc_client_keepalive_timeout_ms": "30000"}
+"""Environment of a cluster's nodes: a call to a machine whose link is down ends after a minute, not Ray's seven.
+The same on all of them, for it also says how often a node may be asked whether it is still there."""
 
 Say = Callable[[str], None]
 

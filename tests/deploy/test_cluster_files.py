@@ -19,6 +19,7 @@ from ray.autoscaler._private.aws import node_provider as aws
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
+from ray_jobs.cluster_watch import SOON_CUT_OFF
 from ray_jobs.room import ANY, NODE_TYPES
 from ray_jobs.serve_environment import FAST, NOBODY, RECOVERY
 from tests.deploy.secrets_in_files import secret_looking
@@ -32,6 +33,7 @@ EVERY_FILE = [CLUSTER, LOCAL, *(path for path in (ROOT / "deploy").rglob("*") if
 ENVIRONMENT = {
     **FAST,
     **RECOVERY,
+    **SOON_CUT_OFF,
     "RAY_SERVE_HAPROXY_LOG_TARGET": NOBODY,
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",

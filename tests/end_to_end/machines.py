@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ray_jobs.cluster_watch import SOON_CUT_OFF
 from ray_jobs.serve_environment import FAST, NOBODY, RECOVERY
 from tests.end_to_end.running import BIN, TOKEN, Client
 
@@ -95,6 +96,7 @@ class Machine:
             **{
                 **FAST,
                 **RECOVERY,
+                **SOON_CUT_OFF,
                 **{f"RAY_SERVE_HAPROXY_{name}": str(self.mounted / file) for name, file in HAPROXY_FILES.items()},
                 "RAY_SERVE_HAPROXY_LOG_TARGET": NOBODY,
                 "RAY_AUTH_MODE": "token",
