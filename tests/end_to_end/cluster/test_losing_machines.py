@@ -135,9 +135,10 @@ def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(
     assert run.wait(900) == 0, run.output()
     if name == "train_encoder":
         assert "with 2 workers: " in run.output().partition("with 1 worker: ")[2]
-    assert f"cluster: node {lost.address} was lost" in run.output()
     if way == "cut off":
         lost.lose()
+    else:  # What is cut off is noticed after a minute: a job that could do without it may have ended.
+        assert f"cluster: node {lost.address} was lost" in run.output()
     same[name](disturbed, undisturbed)
 
 
