@@ -1,4 +1,7 @@
-"""The whole road on a very small hospital: killed in the middle, resumed, run again with a changed setting."""
+"""The whole road on a very small hospital and one machine: killed in the middle, resumed, with a changed setting.
+
+In every test run it is on two machines (test_two_machines.py).
+"""
 
 import json
 
@@ -7,6 +10,7 @@ import pytest
 from tests.end_to_end.small_road import STEPS, finished, skipped, small_road
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_road_ends_with_a_measured_encoder_and_an_answer(road):
     folder, output = road

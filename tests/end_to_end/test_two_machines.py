@@ -1,5 +1,7 @@
 """The whole road, submitted from outside to a cluster of two machines and a head that does no work."""
 
+import json
+
 import pytest
 
 from tests.end_to_end.machines import machines
@@ -15,4 +17,10 @@ def test_the_road_runs_on_two_machines(command, tiny_encoder, tmp_path):
         run = two.start(workers=2).submit("pipeline", "demo", *small_road(folder), *own)
         assert run.wait() == 0, run.output()
     assert finished(run.output()) == STEPS
+    assert "trained encoder" in run.output()
+    assert '/v1/search {"query": "chest pain"' in run.output()
+    assert "1. S" in run.output()
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    assert [each.partition(":")[0] for each in metrics["retrievers"]] == ["bm25", "dense", "dense", "hybrid"]
+    assert all(0 < each["multi_patient"]["mrr"] <= 1 for each in metrics["retrievers"].values())
     assert (folder / "evaluation" / "report.html").exists()
