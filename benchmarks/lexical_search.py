@@ -14,6 +14,7 @@ of Lance's best 10 that are as good by tantivy, ties included), and what the ind
 import argparse
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -56,7 +57,7 @@ def drawn_chunks(rows: int, work: Path) -> Iterator[list[str]]:
 def build_lance(rows: int, work: Path) -> Callable[[str], Ranking]:
     batches = (pa.record_batch({"text": pa.array(texts)}) for texts in drawn_chunks(rows, work))
     schema = pa.schema({"text": pa.string()})
-    chunks = lance.write_dataset(batches, work / "chunks.lance", schema, mode="overwrite", enable_stable_row_ids=True)
+    chunks = lance.write_dataset(batches, work / "chunks.lance", schema, enable_stable_row_ids=True)
     index_text(chunks)
 
     def search(query: str) -> Ranking:
@@ -104,6 +105,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/lexical_search"))
     arguments = parser.parse_args()
     work: Path = arguments.work.resolve() / str(arguments.rows)
+    for built in ("chunks.lance", "tantivy"):  # by a run before: an overwritten table would go on counting its rows
+        shutil.rmtree(work / built, ignore_errors=True)
     sides: dict[str, Callable[[str], Ranking]] = {}
     figures: dict[str, Any] = {"rows": arguments.rows}
     for name, build, files in (("lance", build_lance, "chunks.lance/_indices"), ("tantivy", build_tantivy, "tantivy")):

@@ -23,4 +23,5 @@ def test_the_road_runs_on_two_machines(command, tiny_encoder, tmp_path):
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
     assert [each.partition(":")[0] for each in metrics["retrievers"]] == ["bm25", "dense", "dense", "hybrid"]
     assert all(0 < each["multi_patient"]["mrr"] <= 1 for each in metrics["retrievers"].values())
+    assert all("unseen" in each["multi_patient"]["by_match_type"] for each in metrics["retrievers"].values())
     assert (folder / "evaluation" / "report.html").exists()

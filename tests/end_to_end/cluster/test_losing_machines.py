@@ -21,6 +21,8 @@ SEED = ["hospital.patients=150", "hospital.benchmark_patients=40"]
 STEPS = 120
 TRAINING = f"training={{batch_size: 8, num_pos: 4, epochs: 8, max_steps: {STEPS}, checkpoint_steps: 5}}"
 """Long enough for Ray Train to look for more nodes, which it does once a minute."""
+NOTICED_S = 75
+"""Ray asks a silent node for 65 s before it gives it up, and a job looks every 5 s."""
 WORKING = ("ray::Map", "ray::RayTrainWorker", "ray::ReadRange", "ray::Read")
 """Titles of the processes that do a job's work."""
 
@@ -129,15 +131,18 @@ def test_a_job_that_loses_a_machine_ends_as_if_it_had_not(
     if name == "train_encoder":
         run.wait_for(f"step 12/{STEPS}")
     lost = lose_a_working_machine(two, run, way)
+    begun = time.monotonic()
     if name == "train_encoder":
         run.wait_for("with 1 worker: ")
     two.add(cpus=4)
     assert run.wait(900) == 0, run.output()
+    ended = time.monotonic()
     if name == "train_encoder":
         assert "with 2 workers: " in run.output().partition("with 1 worker: ")[2]
     if way == "cut off":
         lost.lose()
-    else:  # What is cut off is noticed after a minute: a job that could do without it may have ended.
+    # A job that could do without a machine that is cut off may end before Ray notices.
+    if way == "killed" or ended - begun > NOTICED_S:
         assert f"cluster: node {lost.address} was lost" in run.output()
     same[name](disturbed, undisturbed)
 
