@@ -84,13 +84,14 @@ def main() -> None:
         shutil.rmtree(work / grown, ignore_errors=True)
     release, notes, asked = make_release(arguments.chunks, SHARDS, work), incoming(work), questions()
     chunks = Store(work / "store").chunks
-    building = [f"store.path={work / 'store'}", f"output.path={work / NEXT}", "index.number_format=int8"]
+    building = [f"store.path={work / 'store'}", f"output.path={work / NEXT}", "index.number_format=fp32"]
     figures: dict[str, float] = {}
     with serving(release, work / "service") as service, ThreadPoolExecutor(1) as beside:
 
         def search(while_working: str, work: Future[Any]) -> None:
             of = search_until_done(service, asked, work)
             figures.update({f"{percentile}_{while_working}_ms": value for percentile, value in of.items()})
+            print(f"searches {while_working}: p50 {of['p50']:.0f} ms, p99 {of['p99']:.0f} ms", flush=True)
 
         asyncio.run(load(service.side(k=K, mode="dense"), asked, CLIENTS, TURN_S, WARM_UP))
         search("alone", beside.submit(time.sleep, arguments.seconds))

@@ -3,9 +3,10 @@
     python -m benchmarks.search_http [--chunks 100000] [--turns 3] [--seconds 20]
 
 Ours is the service of `benchmarks.served` with two shards; the peer has no auth. Both have every core of the machine
-and the same vectors, made in bf16, in which ours encodes queries as well. Sides take turns, each alone on the machine,
-after a warm-up; figures are medians over the turns. Recall is that of the 10 nearest by exact search with queries in
-float32, ties included; the peer's efSearch is the greatest whose recall is not above ours.
+and the same vectors, in bf16 or int8, whichever is the processor's; ours encodes queries in it as well. Sides take
+turns, each alone on the machine, after a warm-up; figures are medians over the turns. Recall is that of the 10 nearest
+by exact search with queries in float32, ties included; the peer's efSearch is the greatest whose recall is not above
+ours.
 
 The last line is JSON: `throughput_ratio_32` and `p99_ratio_32` (32 clients), `p50_ratio_1` (one), ours over the peer's;
 `recall_ours`, `recall_peer`; the hybrid mode's figures beside.

@@ -6,7 +6,6 @@ names of the built-in graph that were not asked together before. Clients wait fo
 
 import asyncio
 import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -22,11 +21,12 @@ import numpy as np
 import psutil
 
 from datagen.graph.builtin import read_builtin
+from encoders.conversion import openvino
+from encoders.number_format import NumberFormat
 from ray_jobs.serve_environment import free_port
 from serving.access.keys import create_key
 
 CHUNKS_A_PATIENT = 10
-NUMBER_FORMAT = "bf16"
 READY_S = 600
 
 
@@ -114,7 +114,7 @@ def running(command: Sequence[str], ready: str, log: Path) -> Iterator["subproce
         asyncio.run(_answers(ready, process, log))
         yield process
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(timeout=120)
 
 
@@ -132,13 +132,18 @@ async def _answers(url: str, process: "subprocess.Popen[bytes]", log: Path) -> N
     raise RuntimeError(f"{url} does not answer; see {log}")
 
 
+def number_format() -> NumberFormat:
+    """In which chunks and queries are encoded: what docs/search.md calls the fast one on this processor."""
+    return "bf16" if "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "int8"
+
+
 def make_release(chunks: int, shards: int, runs: Path) -> Path:
     """A release of a synthetic hospital, made by the jobs and kept."""
     hospital, store, release = runs / "hospital", runs / "store", runs / f"release-{shards}"
     patients = f"hospital.patients={chunks // CHUNKS_A_PATIENT}"
     run_job("generate_hospital", patients, f"output.path={hospital}")
     run_job("prepare_corpus", f"notes.path={hospital / 'notes'}", "notes.format=parquet", f"store.path={store}")
-    index = [f"index.shards={shards}", f"index.number_format={NUMBER_FORMAT}"]
+    index = [f"index.shards={shards}", f"index.number_format={number_format()}"]
     run_job("build_index", f"store.path={store}", f"output.path={release}", *index)
     return release
 

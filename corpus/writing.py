@@ -43,6 +43,10 @@ class Changes(NamedTuple):
     seen: Mapping[str, str] | None = None
     """Whose the notes that it names were when its right to change them was checked: of those that were there."""
 
+    def patients(self) -> dict[str, str]:
+        """Whose the notes are that it brings or was allowed to change, by note; the notes it brings as it has them."""
+        return {**(self.seen or {}), **{note["note_id"]: note["patient_id"] for note in self.notes}}
+
     @classmethod
     def together(cls, several: Sequence["Changes"]) -> "Changes":
         """All of them as one group."""
@@ -175,15 +179,18 @@ class StoreWriter:
             lance.write_dataset(rows, self._store.vectors_path(name), mode="append")
 
     def _drop_outdated(self, wanted: str | None) -> None:
-        """Delete the vectors, of chunks for which `wanted` holds (None: all), that are of no chunk's version."""
-        current = self._store.chunks().to_table(columns=VECTOR_KEY, filter=wanted)
         for name in self._encoders:
-            vectors = self._store.vectors(name)
-            there = vectors.to_table(columns=VECTOR_KEY, filter=wanted, with_row_id=True)
-            rows = there.join(current, VECTOR_KEY, join_type="left anti")["_rowid"].to_pylist()
-            for start in range(0, len(rows), DROPPED_TOGETHER):
-                some = ",".join(map(str, rows[start : start + DROPPED_TOGETHER]))
-                vectors.delete(f"_rowid IN ({some})")
+            drop_outdated(self._store.vectors(name), self._store.chunks(), wanted)
+
+
+def drop_outdated(vectors: lance.LanceDataset, chunks: lance.LanceDataset, wanted: str | None = None) -> None:
+    """Delete the vectors, of chunks for which `wanted` holds (None: all), that are of no chunk's version."""
+    current = chunks.to_table(columns=VECTOR_KEY, filter=wanted)
+    there = vectors.to_table(columns=VECTOR_KEY, filter=wanted, with_row_id=True)
+    rows = there.join(current, VECTOR_KEY, join_type="left anti")["_rowid"].to_pylist()
+    for start in range(0, len(rows), DROPPED_TOGETHER):
+        some = ",".join(map(str, rows[start : start + DROPPED_TOGETHER]))
+        vectors.delete(f"_rowid IN ({some})")
 
 
 def _settle(folder: Path) -> None:

@@ -35,19 +35,24 @@ def run(settings: PurgeSettings) -> None:
     if due is None or due > datetime.now(UTC):
         print(f"nothing is due: {f'the next purge is from {due:%Y-%m-%d} on' if due else 'nothing was removed'}")
         return
-    chunks = store.chunks()
-    until = Purged(chunks.version, store.removed().version)
+    chunks, removed = store.chunks(), store.removed()
+    until = Purged(chunks.version, removed.version)
     for release in settings.releases:
-        dropped = purge_release(release.path, chunks)
+        dropped = purge_release(release.path, chunks, removed)
         print(f"{release.path}: {dropped:,} rows taken out", flush=True)
-    if is_running():
-        serve.get_deployment_handle("ingest", INGRESS).purge.remote(until, READERS_S).result()
+    if is_running() and _is_purged_by_ingest(store, until):
         print("serve the purged release again: running shards keep the old files open until then")
     else:
         lock = lock_store(store, wait_s=0)
         purge_store(store, until, READERS_S)
         lock.release()
     print(f"{folder}: holds nothing any more that was removed before version {until.chunks_version}", flush=True)
+
+
+def _is_purged_by_ingest(store: Store, until: Purged) -> bool:
+    """Whether the store is the one that is served, and so has one writer, who has purged it."""
+    ingest = serve.get_deployment_handle("ingest", INGRESS)
+    return bool(ingest.purge.remote(store.id, until, READERS_S).result())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from serving.lexical import highlights
 from serving.manifest import ReleaseManifest
 from serving.merging import Ranked
 from serving.protocol import (
+    DEEPEST,
     ExpansionReport,
     Explanation,
     Group,
@@ -22,15 +23,17 @@ from serving.router import Found, Search
 def answer_of(found: Found, search: Search, manifest: ReleaseManifest) -> SearchResponse:
     """The answer to one query."""
     options = search.options
-    ranked = [[_hit(rank, content, search) for rank, content in passages] for passages in found.groups]
+    names = [name for each in found.expansions for name in each.synonyms]
+    ranked = [[_hit(rank, content, search, names) for rank, content in passages] for passages in found.groups]
+    following = options.offset + len(found.groups)
     column = None if options.group_by == "chunk" else f"{options.group_by}_id"
     groups = [Group(id=getattr(hits[0], column), score=hits[0].score, hits=hits) for hits in ranked] if column else []
     return SearchResponse(
         hits=[] if column else [hit for hits in ranked for hit in hits],
         groups=groups,
-        next_offset=options.offset + len(found.groups) if found.has_more else None,
+        next_offset=following if found.has_more and following <= DEEPEST else None,
         store_version=found.version,
-        expansions=[ExpansionReport(words=each.words, synonyms=each.synonyms) for each in search.expansions],
+        expansions=[ExpansionReport(words=each.words, synonyms=each.synonyms) for each in found.expansions],
         mode=options.mode,
         partial=bool(found.missing),
         shards=ShardReport(answered=found.answered, missing=found.missing),
@@ -42,9 +45,8 @@ def answer_of(found: Found, search: Search, manifest: ReleaseManifest) -> Search
     )
 
 
-def _hit(rank: Ranked, content: dict[str, Any], search: Search) -> Hit:
+def _hit(rank: Ranked, content: dict[str, Any], search: Search, names: list[str]) -> Hit:
     mode = search.options.mode
-    names = [name for each in search.expansions for name in each.synonyms]
     time = content["note_time"]
     return Hit(
         **{**content, "note_time": time and time.replace(tzinfo=UTC)},

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic, sleep
+from typing import cast
 
 from pydantic import BaseModel, Field, model_validator
 from ray import serve
@@ -18,7 +19,7 @@ from serving.ingest_deployment import IngestSettings, bind_ingest
 from serving.ingress import Ingress, IngressOptions
 from serving.kept_replicas import keeping_replicas
 from serving.limits import LimitSettings
-from serving.manifest import read_manifest
+from serving.manifest import ReleaseManifest, read_manifest
 from serving.release import find_encoder
 from serving.release_deployment import bind_root
 from serving.replicas import ReplicaSettings
@@ -151,9 +152,11 @@ def deploy(settings: ServeSettings) -> str:
 
     current = _current()
     if current in old:  # The others were left by a deploy that was broken off.
-        point(current, [current, name])
+        # What is written meanwhile is for both, where both are of one store.
+        is_same_store = _store_of(current) == _store_of(name)
+        point(current, [current, name] if is_same_store else [current])
         _wait_until_ready(name, len(read_manifest(settings.release.path).shards))
-        point(name, [current, name])
+        point(name, [current, name] if is_same_store else [name])
         sleep(settings.router.deadline_s)  # No search that began in an old release is still running then.
     point(name, [name])
     for each in old:
@@ -177,6 +180,10 @@ def _current() -> str | None:
         return current
     except (RayError, TimeoutError):
         return None
+
+
+def _store_of(application: str) -> str:
+    return cast(ReleaseManifest, serve.get_app_handle(application).describe.remote().result()).store_id
 
 
 def shutdown() -> None:

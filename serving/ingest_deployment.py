@@ -19,7 +19,7 @@ from corpus.writing import Changes, Encode, StoreWriter
 from serving.bare_errors import bare
 from serving.batching import Batcher
 from serving.kept_replicas import keeping_replicas
-from serving.purging import purge_store
+from serving.purging import drop_old_files, rewrite_store
 from serving.release_deployment import describe_release
 from serving.upkeep import tidy
 
@@ -54,6 +54,7 @@ class IngestDeployment:
         self._writer: StoreWriter | None = None
         self._lock: FileLock | None = None
         self._locked: Path | None = None
+        self._store_id = ""
         self._writing = asyncio.Lock()
         self._write_together = Batcher(self._commit, settings.max_group)
         self._is_untidy = False
@@ -73,7 +74,7 @@ class IngestDeployment:
         async with self._writing:
             await asyncio.to_thread(self._hold, store)
             await asyncio.to_thread(writer.mend)
-            self._writer = writer
+            self._writer, self._store_id = writer, last.store_id
         self._tidying = self._tidying or asyncio.get_running_loop().create_task(self._tidy())
 
     def _hold(self, store: Store) -> None:
@@ -83,21 +84,32 @@ class IngestDeployment:
             self._lock, self._locked = lock_store(store, LOCK_S), store.folder
 
     @bare
-    async def purge(self, until: Purged, readers_s: float) -> None:
-        """Take out of the store's files what was removed `until` then. Writes wait meanwhile."""
-        assert self._locked is not None
+    async def purge(self, store_id: str, until: Purged, readers_s: float) -> bool:
+        """Take out of the store's files what was removed `until` then; False, with nothing done, for another store.
+
+        Writes wait while the files are written anew, not for the readers of the old ones.
+        """
         async with self._writing:
-            await asyncio.to_thread(purge_store, Store(self._locked), until, readers_s)
+            if store_id != self._store_id:
+                return False
+            assert self._writer is not None and self._locked is not None
+            store = Store(self._locked)
+            await asyncio.to_thread(self._writer.mend)
+            begun = await asyncio.to_thread(rewrite_store, store, until)
+        await asyncio.sleep(readers_s)
+        async with self._writing:
+            await asyncio.to_thread(drop_old_files, store, until, begun)
+        return True
 
     @bare
-    async def write(self, changes: Changes) -> int:
+    async def write(self, store_id: str, changes: Changes) -> int:
         """Commit the changes, with others that come during the commit before; the version of the chunks that has them.
 
-        OUTDATED instead of a version where they no longer fit what is there.
+        OUTDATED instead of a version where they no longer fit what is there, or were checked in another store.
         """
-        return await self._write_together(changes)
+        return await self._write_together((store_id, changes))
 
-    async def _commit(self, group: list[Changes]) -> list[int]:
+    async def _commit(self, group: list[tuple[str, Changes]]) -> list[int]:
         try:
             async with self._writing:
                 return await asyncio.to_thread(self._write, group)
@@ -120,13 +132,22 @@ class IngestDeployment:
                 self._is_untidy = True
                 logger.error("the store cannot be tidied: %s", type(error).__name__)
 
-    def _write(self, group: list[Changes]) -> list[int]:
+    def _write(self, group: list[tuple[str, Changes]]) -> list[int]:
         assert self._writer is not None
-        outdated = [self._writer.is_outdated(each) for each in group]
-        fresh = [each for each, is_outdated in zip(group, outdated, strict=True) if not is_outdated]
+        patients: dict[str, str] = {}
+        fresh: list[Changes | None] = []
+        for store_id, changes in group:
+            # What comes before it in the group counts as if it were there.
+            fits = all(patients.get(note, patient) == patient for note, patient in changes.patients().items())
+            if store_id != self._store_id or not fits or self._writer.is_outdated(changes):
+                fresh.append(None)
+            else:
+                fresh.append(changes)
+                patients |= changes.patients()
+        written = [each for each in fresh if each is not None]
         self._is_untidy = True
-        version = self._writer.write(Changes.together(fresh)) if fresh else OUTDATED
-        return [OUTDATED if each else version for each in outdated]
+        version = self._writer.write(Changes.together(written)) if written else OUTDATED
+        return [OUTDATED if each is None else version for each in fresh]
 
     async def _mend(self) -> None:
         pause = 1.0

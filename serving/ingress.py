@@ -1,7 +1,6 @@
 """The HTTP ingress: a stable Serve deployment that points at the current release."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -93,7 +92,8 @@ class Ingress:
 
     async def write(self, changes: Changes) -> int:
         """Write through the ingest; the store version that holds it. Raises ProblemError (503) without an answer."""
-        version = await call("ingest", self._ingest.write.remote, monotonic() + WRITE_S, changes)
+        store_id = self.router().manifest.store_id
+        version = await call("ingest", self._ingest.write.remote, monotonic() + WRITE_S, store_id, changes)
         if version is None:
             raise ProblemError(503, "unavailable", "no answer from: ingest", retry_after_s=2)
         if version == OUTDATED:
@@ -175,8 +175,6 @@ def scope_of(visit: Visit, filters: Filters) -> Scope | None:
 
 
 async def _answer(router: Router, search: Search, visit: Visit, request: Request) -> SearchResponse:
-    if search.options.expand and search.options.mode != "dense":
-        search = replace(search, expansions=await router.expand(search.query))
     answer = answer_of(await router.search(search), search, router.manifest)
     patients = {hit.patient_id for hit in [*answer.hits, *(hit for group in answer.groups for hit in group.hits)]}
     # The second check: what the shards were told to leave out is not taken on trust.

@@ -181,7 +181,7 @@ class SearchResponse(BaseModel):
     hits: list[Hit] = []
     groups: list[Group] = []
     next_offset: int | None
-    """Where the next page begins; null when nothing is left."""
+    """Where the next page begins; null when nothing is left, or only what lies deeper than an offset may."""
     store_version: int
     """Everything up to here is in the answer."""
     expansions: list[ExpansionReport] = []

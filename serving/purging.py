@@ -15,8 +15,10 @@ from typing import Any
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus.store import Purged, Store
+from corpus.writing import StoreWriter, drop_outdated
 from serving.coarse_lists import number_of_lists
 from serving.lexical import index_text
 from serving.manifest import MANIFEST, open_chunks, read_manifest
@@ -32,10 +34,10 @@ def first_due(store: Store) -> datetime | None:
     return min(times.to_pylist(), default=None)
 
 
-def purge_release(release: Path, chunks: lance.LanceDataset) -> int:
-    """Replace the release by one without the rows that are not in `chunks` any more; how many these were.
+def purge_release(release: Path, chunks: lance.LanceDataset, removed: lance.LanceDataset) -> int:
+    """Replace the release by one without the rows that are not in `chunks` any more or are `removed`; how many.
 
-    Raises ValueError when the release cannot be read or is not of this store.
+    A removal that is being made is among the removed before it is out of the chunks. Raises ValueError when the release cannot be read or is not of this store.
     """
     manifest = read_manifest(release)
     if open_chunks(manifest).uri != chunks.uri:
@@ -43,7 +45,7 @@ def purge_release(release: Path, chunks: lance.LanceDataset) -> int:
     aside, old = (release.with_name(f"{release.name}.{state}") for state in ("purging", "purged"))
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(release, aside, copy_function=os.link, ignore=shutil.ignore_patterns(MANIFEST, "shard-*"))
-    current = chunks.to_table(columns=["chunk_id", "version"])
+    current = _living(chunks, removed)
     shards, dropped = [], 0
     for number, shard in enumerate(manifest.shards):
         rows, index = load_shard(release, number)
@@ -68,6 +70,14 @@ def purge_release(release: Path, chunks: lance.LanceDataset) -> int:
     return dropped
 
 
+def _living(chunks: lance.LanceDataset, removed: lance.LanceDataset) -> pa.Table:
+    """Ids and versions of the chunks whose notes are not removed."""
+    rows = chunks.to_table(columns=["chunk_id", "version", "note_id"])
+    gone = removed.to_table(columns=["note_id", "version"])
+    both = rows.join(gone, "note_id", join_type="left outer", right_suffix="_removed")
+    return both.filter(pc.greater(both["version"], pc.fill_null(both["version_removed"], -1)))
+
+
 def _share_of_lists(share: float, lists: Any, _: object) -> int:
     return ceil(share * lists.nlist)
 
@@ -85,19 +95,41 @@ def purge_store(store: Store, until: Purged, readers_s: float) -> None:
 
     Waits `readers_s` seconds, for those that read an older version to come to the head.
     """
-    vectors = sorted((store.folder / "vectors").glob("*.lance"))
-    tables = [store.notes_path, store.chunks_path, store.removed_path, *vectors]
-    for path in tables:
+    begun = rewrite_store(store, until)
+    sleep(readers_s)
+    drop_old_files(store, until, begun)
+
+
+def rewrite_store(store: Store, until: Purged) -> datetime:
+    """Write tables and indexes anew without what was removed; when that was done. Nobody else may write meanwhile.
+
+    From then on releases that may hold what is gone are refused; the removals stay due until the old files are dropped.
+    """
+    StoreWriter(store, {}).mend()
+    for vectors in _vectors(store):
+        drop_outdated(lance.dataset(vectors), store.chunks())
+    for path in _tables(store):
         table = lance.dataset(path)
         table.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
     store.index_notes()
     index_text(store.chunks(), anew=True)
-    # From here on a release that may hold what is gone is refused; the removals stay due until the end.
     store.mark_purged(until._replace(removed_version=store.purged.removed_version))
-    begun = datetime.now(UTC)
-    sleep(readers_s)
-    for path in tables:
+    return datetime.now(UTC)
+
+
+def drop_old_files(store: Store, until: Purged, begun: datetime) -> None:
+    """Delete the files of versions before `begun`. Nobody else may write meanwhile, nor read such a version."""
+    vectors = _vectors(store)
+    for path in _tables(store):
         # Files of a write that was broken off belong to no version; vectors are written by others as well.
         older = datetime.now(UTC) - begun
         lance.dataset(path).cleanup_old_versions(older, delete_unverified=path not in vectors)
     store.mark_purged(until)
+
+
+def _vectors(store: Store) -> list[Path]:
+    return sorted((store.folder / "vectors").glob("*.lance"))
+
+
+def _tables(store: Store) -> list[Path]:
+    return [store.notes_path, store.chunks_path, store.removed_path, *_vectors(store)]

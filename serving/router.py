@@ -6,7 +6,7 @@ search stays in the release it began with.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
@@ -31,7 +31,6 @@ from serving.protocol import FieldProblem, Filters, SearchOptions
 from serving.scope import Scope
 from serving.shard import Candidates, ShardQuery
 from serving.shard_deployment import shard_name
-from serving.shared_scope import ScopeSender
 
 RETRY_PAUSE_S = 0.05
 READY_WAIT_S = 5.0
@@ -68,8 +67,6 @@ class Search:
     options: SearchOptions = field(default_factory=SearchOptions)
     scope: Scope | None = field(default=None, repr=False)
     patient_id: str | None = field(default=None, repr=False)
-    expansions: Sequence[Expansion] = field(default=(), repr=False)
-    """Synonyms that the lexical side looks for as well."""
 
 
 Passage = tuple[Ranked, dict[str, Any]]
@@ -86,6 +83,32 @@ class Found:
     """Of the store's chunks, that every shard had reached."""
     answered: list[int]
     missing: list[int]
+    expansions: Sequence[Expansion] = field(default=(), repr=False)
+    """Synonyms that the lexical side looked for as well."""
+
+
+async def call(name: str, remote: Callable[..., Any], deadline: float, *args: object) -> Any:
+    """The answer of a replica, asking again when it dies; None when there is none by the deadline."""
+    while True:
+        try:
+            return await asyncio.wait_for(remote(*args), deadline - monotonic())
+        except RayActorError:
+            await asyncio.sleep(RETRY_PAUSE_S)
+        except (TimeoutError, RayError, RayServeException) as error:
+            # An error of the replica's own code could quote the query, so only its kind is logged.
+            logger.warning("no answer from %s: %s", name, type(error).__name__)
+            return None
+
+
+async def call_scoped(
+    name: str, remote: Callable[..., Any], deadline: float, asked: Sequence[tuple[ShardQuery, Scope | None]]
+) -> Any:
+    """As `call`, for queries of shards with their scopes, which are told to a replica that does not know them."""
+    named = [(query, scope and scope.id) for query, scope in asked]
+    found = await call(name, remote, deadline, named)
+    if found is None or found:
+        return found
+    return await call(name, remote, deadline, named, [*{scope.id: scope for _, scope in asked if scope}.values()])
 
 
 class Router:
@@ -99,24 +122,29 @@ class Router:
         names = [shard_name(number) for number in range(len(manifest.shards))]
         self._handles = {name: _handle(name, application) for name in ["encoder", *names]}
         self._encode = self._batcher("encoder", "encode")
-        self._search_shard = [self._batcher(name, "search") for name in names]
+        self._search_shard = [self._batcher(name, "search", call_scoped) for name in names]
         self._fetch_rows = [self._batcher(name, "fetch") for name in names]
-        self._share = ScopeSender()
         self._metrics = RouterMetrics()
 
     async def search(self, search: Search) -> Found:
-        """The best groups. Raises ProblemError: unknown patient, encoder or shard missing, deadline passed."""
+        """The best groups. Raises ProblemError: unknown patient, encoder or shard missing, deadline passed,
+        no synonyms to expand with.
+        """
         options = search.options
         seconds = min(self._settings.deadline_s, (options.deadline_ms or 60_000) / 1000)
         deadline = Deadline(monotonic() + seconds, options.allow_partial)
+        expansions: Sequence[Expansion] = ()
+        if options.expand and options.mode != "dense":
+            expansions = await self._expand(search.query, deadline.of_next_step())
         vector: NDArray[np.float32] | None = None
         if options.mode != "lexical":
             vector = await _within(deadline.of_next_step(), self._encode(search.query))
             if vector is None:
                 raise _unavailable(["encoder"])
-        asked = self._shards_of(search.filters)
+        # Where no shard can hold a hit one is asked all the same, for the version that it has reached.
+        asked = self._shards_of(search.filters) or [0]
         for _ in range(ATTEMPTS):
-            candidates, groups = await self._candidates(search, vector, asked, deadline)
+            candidates, groups = await self._candidates(search, vector, expansions, asked, deadline)
             if search.patient_id is not None and not any(each.patients_known for each in candidates.values()):
                 raise ProblemError(404, "unknown_patient", "no searchable note of this patient")
             while True:
@@ -142,10 +170,16 @@ class Router:
             min((each.version for each in candidates.values()), default=self.manifest.chunks_version),
             sorted(candidates),
             [shard for shard in asked if shard not in candidates],
+            expansions,
         )
 
     async def _candidates(
-        self, search: Search, vector: NDArray[np.float32] | None, asked: Sequence[int], deadline: "Deadline"
+        self,
+        search: Search,
+        vector: NDArray[np.float32] | None,
+        expansions: Sequence[Expansion],
+        asked: Sequence[int],
+        deadline: "Deadline",
     ) -> tuple[dict[int, Candidates], list[list[Ranked]]]:
         """What the shards find, and the groups of it: one more than the page has, where there are so many."""
         options = search.options
@@ -157,10 +191,10 @@ class Router:
                 vector,
                 depth=depth,
                 filters=search.filters,
-                expansions=search.expansions,
+                expansions=expansions,
                 **_asked_of_shards(options),
             )
-            question = query, self._share(search.scope)
+            question = query, search.scope
             found = await self._ask(self._search_shard, dict.fromkeys(asked, question), deadline.of_next_step())
             candidates = {shard: each for shard, each in found.items() if each.version >= options.min_version}
             self._require(asked, candidates, options)
@@ -178,7 +212,7 @@ class Router:
         if missing and not (options.allow_partial and candidates):
             raise _unavailable(map(shard_name, missing))
 
-    async def expand(self, query: str) -> list[Expansion]:
+    async def _expand(self, query: str, deadline: float) -> list[Expansion]:
         """Other names of what the query names.
 
         Raises ProblemError: 422 when the release has no synonyms, 503 without an answer.
@@ -187,7 +221,7 @@ class Router:
             reason = "the release was built without a knowledge graph"
             raise invalid([FieldProblem(field="expand", reason=reason)])
         root = serve.get_app_handle(self.application)
-        found = await call("root", root.expand.remote, monotonic() + self._settings.deadline_s, query)
+        found = await call("root", root.expand.remote, deadline, query)
         if found is None:
             raise _unavailable(["root"])
         return list(found)
@@ -240,11 +274,11 @@ class Router:
         answers = zip(questions, await asyncio.gather(*calls), strict=True)
         return {shard: answer for shard, answer in answers if answer is not None}
 
-    def _batcher(self, name: str, method: str) -> Batcher[Any, Any]:
+    def _batcher(self, name: str, method: str, send: Callable[..., Awaitable[Any]] = call) -> Batcher[Any, Any]:
         remote = getattr(self._handles[name], method).remote
 
         async def ask(items: list[Any]) -> list[Any]:
-            answer = await call(name, remote, monotonic() + self._settings.deadline_s, items)
+            answer = await send(name, remote, monotonic() + self._settings.deadline_s, items)
             if answer is None:
                 self._metrics.missing(name)
                 return [None] * len(items)
@@ -284,16 +318,3 @@ async def _within(deadline: float, answer: Any) -> Any:
         return await asyncio.wait_for(answer, deadline - monotonic())
     except TimeoutError:
         return None
-
-
-async def call(name: str, remote: Callable[..., Any], deadline: float, *args: object) -> Any:
-    """The answer of a replica, asking again when it dies; None when there is none by the deadline."""
-    while True:
-        try:
-            return await asyncio.wait_for(remote(*args), deadline - monotonic())
-        except RayActorError:
-            await asyncio.sleep(RETRY_PAUSE_S)
-        except (TimeoutError, RayError, RayServeException) as error:
-            # An error of the replica's own code could quote the query, so only its kind is logged.
-            logger.warning("no answer from %s: %s", name, type(error).__name__)
-            return None

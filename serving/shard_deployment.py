@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ from ray.serve import Application
 from threadpoolctl import threadpool_limits
 
 from serving.bare_errors import bare
+from serving.known_scopes import KnownScopes, ScopedQuery
 from serving.manifest import read_manifest
 from serving.metrics import ShardMetrics
 from serving.replicas import ReplicaSettings
-from serving.shard import Candidates, Shard, ShardQuery
-from serving.shared_scope import ScopeReceiver, SharedScope
+from serving.scope import Scope
+from serving.shard import Candidates, Shard
 
 FOLLOW_EVERY_S = 0.5
 logger = logging.getLogger("ray.serve")
@@ -40,14 +40,14 @@ class ShardDeployment:
         threadpool_limits(settings.threads)
         self._shard = Shard.load(Path(release), number)
         self._metrics = ShardMetrics(read_manifest(Path(release)).id, number)
-        self._scope = ScopeReceiver()
+        self._scopes = KnownScopes()
         self._following = asyncio.get_running_loop().create_task(self._follow())
 
     @bare
-    async def search(self, asked: Sequence[tuple[ShardQuery, SharedScope | None]]) -> list[Candidates]:
-        """Candidates of each query, among the patients of its scope."""
-        queries = [replace(query, scope=await self._scope(shared)) for query, shared in asked]
-        return await asyncio.to_thread(self._shard.search, queries)
+    async def search(self, asked: Sequence[ScopedQuery], scopes: Sequence[Scope] = ()) -> list[Candidates]:
+        """Candidates of each query, among the patients of its scope; of none where a scope is not known."""
+        queries = self._scopes.resolve(asked, scopes)
+        return [] if queries is None else await asyncio.to_thread(self._shard.search, queries)
 
     @bare
     async def fetch(self, batch: Sequence[Sequence[tuple[int, int]]]) -> list[list[dict[str, Any] | None]]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from serving.access.caller import Caller, Scope, refuse
 from serving.access.folder import AccessFolder
-from serving.access.keys import KEY_PREFIX, PREFIX, caller_of_key
+from serving.access.keys import KEY_PREFIX, PREFIX, caller_by_id, caller_of_key
 from serving.access.policies import Allowed
 from serving.access.tokens import OidcSettings, TokenChecker
 from serving.problems import ProblemError
@@ -75,12 +75,13 @@ class Gate:
         return await self._tokens.caller(credential)
 
     def admit(self, caller: Caller, scope: Scope, headers: Mapping[str, str]) -> Visit:
-        """Let the caller in. Raises ProblemError (400, 403) without scope, policy or the reason that is asked for."""
+        """Let the caller in. Raises ProblemError: 401 for a key that holds no longer, 403 without scope or
+        policy, 400 without the reason that is asked for.
+        """
         rules = self.folder.rules()
-        # A body can take its time: a key may have been revoked since it was looked at.
-        key = rules.keys.get(caller.name.removeprefix(KEY_PREFIX)) if caller.name.startswith(KEY_PREFIX) else None
-        if key and key.revoked:
-            raise refuse("revoked_key", "this API key was revoked")
+        if caller.name.startswith(KEY_PREFIX):
+            # A body can take its time: the key may have been changed or revoked since it was looked at.
+            caller = caller_by_id(rules.keys, caller.name.removeprefix(KEY_PREFIX), datetime.now(UTC))
         caller.require(scope)
         if caller.policy not in rules.policies:
             raise ProblemError(403, "no_policy", "the policy of this key or token is not among the service's")

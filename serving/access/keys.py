@@ -79,7 +79,15 @@ def caller_of_key(keys: Mapping[str, ApiKey], sent: str, now: datetime) -> Calle
     key = keys.get(identity)
     # An unknown id is compared too: how long a refusal takes says nothing.
     is_right = hmac.compare_digest(_digest(secret), key.sha256 if key else _digest(""))
-    if key is None or not is_right:
+    if not is_right:
+        raise refuse("unknown_key", "no such API key")
+    return caller_by_id(keys, identity, now)
+
+
+def caller_by_id(keys: Mapping[str, ApiKey], identity: str, now: datetime) -> Caller:
+    """What the key of this id allows now. Raises ProblemError (401) for a key that is not there, revoked or expired."""
+    key = keys.get(identity)
+    if key is None:
         raise refuse("unknown_key", "no such API key")
     if key.revoked:
         raise refuse("revoked_key", "this API key was revoked")

@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import json
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -18,6 +17,7 @@ from serving.access import folder as access_folder
 from serving.expansion import Synonyms
 from serving.ingest_deployment import IngestDeployment, IngestSettings
 from serving.ingress import Ingress, IngressOptions, build_app
+from serving.known_scopes import KnownScopes
 from serving.manifest import read_manifest
 from serving.router import Router
 from serving.shard import Shard
@@ -63,12 +63,11 @@ class Service:
             handles[f"shard-{number}"] = Handle(search=searching(shard), fetch=shard.fetch, ready=lambda: True)
         monkeypatch.setattr(router_module.serve, "get_deployment_handle", lambda name, application: handles[name])
         monkeypatch.setattr(router_module.serve, "get_app_handle", lambda application: root)
-        monkeypatch.setattr(router_module, "ScopeSender", lambda: lambda scope: scope)
         # Everything runs on one event loop: what watches the folder may wait for seconds on a busy machine.
         monkeypatch.setattr(access_folder, "MAX_AGE_S", 600)
         self.writer = StoreWriter(Store(manifest.store), {manifest.vectors_name: encode})
         ingest = IngestDeployment(IngestSettings())
-        ingest._writer = self.writer
+        ingest._writer, ingest._store_id = self.writer, manifest.store_id
         self.ingress = Ingress(IngressOptions(**options), Handle(write=ingest.write))
         self.ingress._router = Router("application", manifest, self.ingress._options.router)
         self.app = build_app(self.ingress)
@@ -157,7 +156,14 @@ def embedded(encode, texts, kind):
 
 
 def searching(shard):
-    return lambda asked: shard.search([replace(query, scope=scope) for query, scope in asked])
+    """What the shard's deployment does, without Ray."""
+    known = KnownScopes()
+
+    def search(asked, scopes=()):
+        queries = known.resolve(asked, scopes)
+        return [] if queries is None else shard.search(queries)
+
+    return search
 
 
 def unit_vectors(texts):

@@ -57,7 +57,6 @@ def cluster(release, monkeypatch):
     for handle in handles.values():
         handle.ready = Method(lambda: True)
         handle.options = lambda handle=handle, **_: handle
-    monkeypatch.setattr(router_module, "ScopeSender", lambda: lambda scope: scope)
     monkeypatch.setattr(router_module.serve, "get_deployment_handle", lambda name, application: handles[name])
     return handles
 

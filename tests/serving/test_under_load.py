@@ -7,18 +7,16 @@ import signal
 import time
 from collections import Counter
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import httpx
 import psutil
 import pytest
-from load import ASKED, CANARY, Guarded, Load
+from load import ASKED, CANARY, WARD, Guarded, Load, write_access
 from ray_traces import leaks, metrics
 from tiny_store import make_notes, release_of, write_store
 
 from encoders.encoder import Encoder
-from serving.access.keys import create_key
 from serving.application import ServeSettings, deploy, shutdown
 from serving.audit.recorder import read_key
 from serving.audit.verify import verify
@@ -46,9 +44,7 @@ def service(local_ray, serve_port, tmp_path_factory):
     encoder = Encoder.load("bundled")
     write_store(path / "store", make_notes(), encoder.fingerprint, encoder.encode_passages)
     release_of(path / "store", encoder.fingerprint, "bundled", path / "release", shards=2)
-    (path / "access").mkdir()
-    (path / "access/policies.yaml").write_text("everyone: {patients: all}\n")
-    key = create_key(path / "access", ["read", "write"], "everyone", datetime.now(UTC) + timedelta(days=1))
+    keys = write_access(path / "access")
     (path / "audit.key").write_text("k" * 64)
     audit = AuditSettings(path=path / "audit", local=path / "local", key_file=path / "audit.key")
     settings = {
@@ -60,7 +56,7 @@ def service(local_ray, serve_port, tmp_path_factory):
         "access": {"path": path / "access"},
         "audit": audit,
     }
-    yield Guarded(deploy(ServeSettings.model_validate(settings)), key, audit)
+    yield Guarded(deploy(ServeSettings.model_validate(settings)), keys, audit)
     shutdown()
 
 
@@ -99,6 +95,20 @@ def require_writes(service, load):
     assert verify(service.audit.path, read_key(service.audit.key_file)).findings == []
 
 
+def test_policies_and_cohorts_hold_in_every_shard_and_mode(service):
+    with service.client() as everyone, service.client(service.keys.ward) as ward:
+        for mode in ("dense", "lexical", "hybrid"):
+            asked = {**ASKED, "mode": mode}
+            hits = everyone.post("/v1/search", json=asked).json()["hits"]
+            of_ward = {hit["chunk_id"] for hit in hits if hit["patient_id"] in WARD}
+            assert {hit["patient_id"] for hit in hits} > {*WARD}
+            for client, filters in ((ward, {}), (everyone, {"cohort": "ward"}), (ward, {"cohort": "ward"})):
+                answer = client.post("/v1/search", json={**asked, "filters": filters})
+                assert answer.status_code == 200
+                assert answer.json()["shards"] == {"answered": [0, 1], "missing": []}
+                assert {hit["chunk_id"] for hit in answer.json()["hits"]} == of_ward
+
+
 def test_ten_times_too_many_requests_are_shed_and_leave_no_trace(service):
     async def overload():
         async def ask():
@@ -107,7 +117,7 @@ def test_ten_times_too_many_requests_are_shed_and_leave_no_trace(service):
                     body = await answer.json(content_type=None)
                     outcomes[answer.status, body.get("code"), answer.headers.get("Retry-After")] += 1
 
-        headers = {"Authorization": f"Bearer {service.key}"}
+        headers = {"Authorization": f"Bearer {service.keys.everyone}"}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
             await asyncio.gather(*(ask() for _ in range(10 * 2 * IN_FLIGHT)))
 
@@ -141,6 +151,7 @@ def test_no_trace_of_all_this_names_a_patient_a_word_or_a_key(service, local_ray
     refused = httpx.post(f"{service.url}/v1/search", json=ASKED, headers={"Authorization": f"Bearer {CANARY}"})
     assert (refused.status_code, CANARY in refused.text) == (401, False)
     time.sleep(1)
-    secrets = (CANARY, service.key, service.key.split("_")[-1])
+    keys = (service.keys.everyone, service.keys.ward)
+    secrets = (CANARY, *keys, *(each.split("_")[-1] for each in keys))
     assert leaks(local_ray, secrets) == []
     assert not any(each in metrics() for each in secrets)

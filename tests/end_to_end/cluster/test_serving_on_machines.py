@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import pyarrow as pa
@@ -16,13 +15,12 @@ import yaml
 
 from corpus.store import Store
 from encoders.encoder import Encoder
-from serving.access.keys import create_key
 from serving.audit.recorder import read_key
 from serving.audit.verify import verify
 from serving.audit.writer import AuditSettings
 from tests.end_to_end.machines import OUTSIDE, machines
 from tests.end_to_end.running import ROOT, started_commands
-from tests.serving.load import ASKED, Guarded, Load
+from tests.serving.load import ASKED, Guarded, Load, write_access
 from tests.serving.tiny_store import make_notes, release_of, write_store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
@@ -47,13 +45,14 @@ class OnMachines(Guarded):
 
     addresses: list = field(default_factory=list)
 
-    def client(self):
+    def client(self, key=None):
+        headers = {"Authorization": f"Bearer {key or self.keys.everyone}"}
         while True:
             self.addresses.append(self.addresses.pop(0))
             url = f"http://{self.addresses[-1]}:{PORT}"
             try:
                 if httpx.get(f"{url}/-/healthz", timeout=1).status_code == 200:
-                    return httpx.Client(base_url=url, timeout=30, headers={"Authorization": f"Bearer {self.key}"})
+                    return httpx.Client(base_url=url, timeout=30, headers=headers)
             except httpx.TransportError:
                 time.sleep(0.1)
 
@@ -93,14 +92,12 @@ class Deployed:
 
     def __init__(self, cluster, folder, releases):
         self.cluster, self._file = cluster, folder / "serve.yaml"
-        (folder / "access").mkdir()
-        (folder / "access/policies.yaml").write_text("everyone: {patients: all}\n")
+        keys = write_access(folder / "access")
         (folder / "audit.key").write_text("0123456789" * 4)
-        key = create_key(folder / "access", ["read", "write"], "everyone", datetime.now(UTC) + timedelta(days=1))
         # Not shared by machines: sealed records go to `audit`, which is.
         local = cluster.head.mounted / "audit"
         audit = AuditSettings(path=folder / "audit", local=local, key_file=folder / "audit.key")
-        self.service = OnMachines("", key, audit, [each.address for each in cluster.workers])
+        self.service = OnMachines("", keys, audit, [each.address for each in cluster.workers])
         self.config = yaml.safe_load((ROOT / "deploy/serve.yaml").read_text())
         self.config["http_options"]["port"] = PORT
         release, ingress = self.config["applications"]
@@ -221,7 +218,7 @@ def test_a_cut_link_to_shards_is_flagged_or_refused_in_time(deployed):
         with httpx.Client(
             base_url=f"http://{with_ingress[0].address}:{PORT}",
             timeout=30,
-            headers={"Authorization": f"Bearer {service.key}"},
+            headers={"Authorization": f"Bearer {service.keys.everyone}"},
         ) as client:
             for number in range(20):
                 may_be_partial = number % 2 == 0
