@@ -18,6 +18,8 @@ def parse_note(raw: dict[str, Any], source: str) -> dict[str, Any] | BadRow:
             return BadRow("missing_value", column)
         if value is not None and not isinstance(value, str):
             return BadRow("wrong_type", column)
+        if column in ("note_id", "patient_id") and value in (".", ".."):
+            return BadRow("not_an_id", column)  # no URL can name it
         note[column] = value or None
     note["note_type"] = note["note_type"] or "unknown"
     note["source"] = note["source"] or source

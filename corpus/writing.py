@@ -7,7 +7,7 @@ between two commits is mended from the notes, which are the truth.
 
 import ctypes
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,9 +43,19 @@ class Changes(NamedTuple):
     seen: Mapping[str, str] | None = None
     """Whose the notes that it names were when its right to change them was checked: of those that were there."""
 
-    def patients(self) -> dict[str, str]:
-        """Whose the notes are that it brings or was allowed to change, by note; the notes it brings as it has them."""
-        return {**(self.seen or {}), **{note["note_id"]: note["patient_id"] for note in self.notes}}
+    def brought(self) -> set[tuple[str, str]]:
+        """Its notes and their patients."""
+        return {(note["note_id"], note["patient_id"]) for note in self.notes}
+
+    def fits(self, there: Iterable[tuple[str, str]]) -> bool:
+        """Whether its right was checked for all of these notes and patients, of notes that it changes.
+
+        Also those that it brings itself: a change that comes a second time fits what the first made.
+        """
+        if self.seen is None:
+            return True
+        named = {note["note_id"] for note in self.notes} | {*self.remove_notes}
+        return {pair for pair in there if pair[0] in named} <= self.brought() | {*self.seen.items()}
 
     @classmethod
     def together(cls, several: Sequence["Changes"]) -> "Changes":
@@ -97,14 +107,12 @@ class StoreWriter:
         return self._store.chunks().version
 
     def is_outdated(self, changes: Changes) -> bool:
-        """Whether a note of the changes is another patient's by now than when it was `seen`."""
-        if changes.seen is None:
-            return False
+        """Whether a note of the changes is another patient's by now than those for whom the right was checked."""
         wanted = among("note_id", [*(note["note_id"] for note in changes.notes), *changes.remove_notes])
-        if wanted is None:
+        if changes.seen is None or wanted is None:
             return False
         found = self._store.notes().to_table(columns=["note_id", "patient_id"], filter=wanted).to_pylist()
-        return {row["note_id"]: row["patient_id"] for row in found} != dict(changes.seen)
+        return not changes.fits((row["note_id"], row["patient_id"]) for row in found)
 
     def mend(self) -> None:
         """Bring chunks and vectors to what the notes say, after a writer that did not come to its end."""

@@ -64,14 +64,14 @@ class Desk:
 
     async def begin(self, request: Request) -> None:
         """Record that a request is about to change something. Raises ProblemError (503) where that cannot be."""
-        if self.recorder and not await self.is_recorded(request.scope, record_of(request), None):
+        if not await self.is_recorded(request.scope, record_of(request), None):
             raise unrecorded()
 
     async def is_recorded(self, connection: Connection, record: Record, status: int | None) -> bool:
         """Write the record of a request, without a status before it is answered; whether that worked."""
-        assert self.recorder is not None
-        route = connection.get("route")
-        named = {"method": connection["method"], "route": getattr(route, "path", None)}
+        if self.recorder is None:
+            return True
+        named = {"method": connection["method"], "route": _route(connection)}
         fields = {
             "who": record.caller,
             "why": Headers(scope=connection).get(REASON_HEADER, "")[:LONGEST_REASON],
@@ -98,6 +98,11 @@ def record_of(request: Request) -> Record:
     """The record of a request, to be filled in."""
     record: Record = request.state.record
     return record
+
+
+def _route(connection: Connection) -> str | None:
+    """The path as the documentation has it, with names for ids; None before a route is found."""
+    return getattr(connection.get("route"), "path_format", None)
 
 
 def unrecorded() -> ProblemError:
@@ -130,9 +135,7 @@ class Door:
                 self._desk.limits.leave(record.caller)
         except asyncio.CancelledError:
             # The caller is gone; what was done for it is recorded all the same.
-            task = asyncio.create_task(self._is_recorded(connection, record, GONE))
-            self._recording.add(task)  # The loop itself keeps only a weak reference to a task.
-            task.add_done_callback(self._recording.discard)
+            self._record(connection, record, GONE)
             raise
         except ProblemError as error:
             await respond(error)(connection, receive, answer.hold)
@@ -141,16 +144,20 @@ class Door:
             answer = Held()
             unexpected = ProblemError(500, "internal_error", "the request failed; it is safe to repeat")
             await respond(unexpected)(connection, receive, answer.hold)
-        if not await self._is_recorded(connection, record, answer.status):
+        # Shielded: a caller who leaves now has been answered as far as the log is concerned.
+        if not await asyncio.shield(self._record(connection, record, answer.status)):
             answer = Held()
             await respond(unrecorded())(connection, receive, answer.hold)
-        route = getattr(connection.get("route"), "path", None)
-        self._metrics.answered(route, answer.status, monotonic() - begun)
+        self._metrics.answered(_route(connection), answer.status, monotonic() - begun)
         for message in answer.messages:
             await send(message)
 
-    async def _is_recorded(self, connection: Connection, record: Record, status: int) -> bool:
-        return self._desk.recorder is None or await self._desk.is_recorded(connection, record, status)
+    def _record(self, connection: Connection, record: Record, status: int) -> asyncio.Task[bool]:
+        """Begin to record the request; whether that worked."""
+        task = asyncio.create_task(self._desk.is_recorded(connection, record, status))
+        self._recording.add(task)  # The loop itself keeps only a weak reference to a task.
+        task.add_done_callback(self._recording.discard)
+        return task
 
 
 class Held:

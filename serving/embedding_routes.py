@@ -61,7 +61,7 @@ class EmbeddingsResponse(BaseModel):
 def add_embedding_routes(app: FastAPI, router: Callable[[], Router]) -> None:
     """Add the route to `app`; `router()` is that of the current release."""
 
-    @app.post("/v1/embeddings", responses=describe(400, 404, 408, 413, 415, 422, *ENTERING))
+    @app.post("/v1/embeddings", responses=describe(404, 408, 413, 415, 422, *ENTERING))
     async def embeddings(asked: EmbeddingsRequest, request: Request, visit: Reader) -> EmbeddingsResponse:
         """Vectors of texts, with the encoder of the release."""
         texts = [asked.input] if isinstance(asked.input, str) else asked.input

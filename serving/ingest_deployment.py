@@ -92,7 +92,8 @@ class IngestDeployment:
         async with self._writing:
             if store_id != self._store_id:
                 return False
-            assert self._writer is not None and self._locked is not None
+            assert self._writer is not None
+            assert self._locked is not None
             store = Store(self._locked)
             await asyncio.to_thread(self._writer.mend)
             begun = await asyncio.to_thread(rewrite_store, store, until)
@@ -134,16 +135,15 @@ class IngestDeployment:
 
     def _write(self, group: list[tuple[str, Changes]]) -> list[int]:
         assert self._writer is not None
-        patients: dict[str, str] = {}
+        brought: set[tuple[str, str]] = set()
         fresh: list[Changes | None] = []
         for store_id, changes in group:
             # What comes before it in the group counts as if it were there.
-            fits = all(patients.get(note, patient) == patient for note, patient in changes.patients().items())
-            if store_id != self._store_id or not fits or self._writer.is_outdated(changes):
+            if store_id != self._store_id or not changes.fits(brought) or self._writer.is_outdated(changes):
                 fresh.append(None)
             else:
                 fresh.append(changes)
-                patients |= changes.patients()
+                brought |= changes.brought()
         written = [each for each in fresh if each is not None]
         self._is_untidy = True
         version = self._writer.write(Changes.together(written)) if written else OUTDATED

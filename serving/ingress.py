@@ -38,7 +38,7 @@ from serving.scope import Scope
 
 WRITE_S = 30.0
 """A write that has not been acknowledged by then is 503; it is safe to repeat."""
-SEARCHING = (400, 408, 413, 415, 422, *ENTERING)
+SEARCHING = (408, 413, 415, 422, *ENTERING)
 
 
 class IngressOptions(BaseModel):
@@ -136,7 +136,7 @@ def build_app(ingress: Ingress) -> FastAPI:
         answers = await asyncio.gather(*(_answer(ingress.router(), each, visit, request) for each in searches))
         return answers[0] if asked.queries is None else BatchResponse(answers=list(answers))
 
-    @app.post("/v1/patients/{patient_id}/search", responses=describe(404, *SEARCHING))
+    @app.post("/v1/patients/{patient_id:path}/search", responses=describe(404, *SEARCHING))
     async def search_patient(
         patient_id: Identity, asked: PatientSearchRequest, request: Request, visit: Reader
     ) -> SearchResponse:

@@ -63,7 +63,7 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         await app.state.desk.begin(request)
         return WriteResponse(store_version=await write(changes), notes=notes)
 
-    @app.get("/v1/patients/{patient_id}/notes", responses=describe(404, 422, *ENTERING))
+    @app.get("/v1/patients/{patient_id:path}/notes", responses=describe(404, 422, *ENTERING))
     async def notes(
         patient_id: Identity,
         request: Request,
@@ -80,7 +80,7 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         record_of(request).patients.add(patient_id)
         return found
 
-    @app.get("/v1/notes/{note_id}", responses=describe(404, 422, *ENTERING))
+    @app.get("/v1/notes/{note_id:path}", responses=describe(404, 422, *ENTERING))
     async def note(note_id: Identity, request: Request, visit: Reader) -> NoteResponse:
         """A note as the store has it now."""
         found = await asyncio.to_thread(find_note, store(), note_id)
@@ -89,7 +89,7 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         record_of(request).patients.add(found.patient_id)
         return found
 
-    @app.post("/v1/notes", responses=describe(400, 408, 409, 413, 415, 422, *ENTERING), openapi_extra=NOTES_BODY)
+    @app.post("/v1/notes", responses=describe(408, 409, 413, 415, 422, *ENTERING), openapi_extra=NOTES_BODY)
     async def upsert(request: Request, visit: Writer) -> WriteResponse:
         """Write notes. One that is there in the same or a later version is left as it is: safe to repeat."""
         body, kind = await request.body(), request.headers.get("content-type", "")
@@ -99,10 +99,10 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         before = await asyncio.to_thread(patients_of_notes, store(), ids)
         patients = {row["patient_id"] for row in rows}
         _require_all(visit, patients | {*before.values()})
-        record_of(request).patients |= patients
+        record_of(request).patients |= patients | {*before.values()}
         return await written(request, Changes(rows, seen=before), len(rows))
 
-    @app.delete("/v1/notes/{note_id}", responses=describe(404, 409, 422, *ENTERING))
+    @app.delete("/v1/notes/{note_id:path}", responses=describe(404, 409, 422, *ENTERING))
     async def remove_note(note_id: Identity, request: Request, visit: Writer) -> WriteResponse:
         """Remove a note. An older version of it that arrives later is left out."""
         patients = await asyncio.to_thread(patients_of_notes, store(), [note_id])
@@ -111,7 +111,7 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         record_of(request).patients.add(patients[note_id])
         return await written(request, Changes(remove_notes=[note_id], seen=patients), 1)
 
-    @app.delete("/v1/patients/{patient_id}", responses=describe(404, 422, *ENTERING))
+    @app.delete("/v1/patients/{patient_id:path}", responses=describe(404, 422, *ENTERING))
     async def remove_patient(patient_id: Identity, request: Request, visit: Admin) -> WriteResponse:
         """Remove every note of a patient."""
         if not visit.may_see(patient_id):

@@ -37,7 +37,8 @@ def first_due(store: Store) -> datetime | None:
 def purge_release(release: Path, chunks: lance.LanceDataset, removed: lance.LanceDataset) -> int:
     """Replace the release by one without the rows that are not in `chunks` any more or are `removed`; how many.
 
-    A removal that is being made is among the removed before it is out of the chunks. Raises ValueError when the release cannot be read or is not of this store.
+    A removal that is being made is among the removed before it is out of the chunks. Raises ValueError when the release
+    cannot be read or is not of this store.
     """
     manifest = read_manifest(release)
     if open_chunks(manifest).uri != chunks.uri:

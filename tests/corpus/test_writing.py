@@ -176,14 +176,21 @@ def test_ids_are_no_syntax(store, note_id):
 def test_changes_of_notes_that_are_anothers_by_now_are_outdated(store):
     write(store, a_note("a"), a_note("b", patient="q"))
     writer = StoreWriter(store, {})
-    both = [a_note("a", 2), a_note("new")]
+    both = [a_note("a", 2, patient="r"), a_note("new")]
     assert not writer.is_outdated(Changes(both, seen={"a": "p"}))
     assert not writer.is_outdated(Changes(both))
     assert not writer.is_outdated(Changes(remove_patients=["p"], seen={}))
+    assert not writer.is_outdated(Changes(remove_notes=["gone"], seen={"gone": "p"}))
     assert writer.is_outdated(Changes(both, seen={"a": "q"}))
     assert writer.is_outdated(Changes(both, seen={}))
-    assert writer.is_outdated(Changes(both, seen={"a": "p", "new": "p"}))
     assert writer.is_outdated(Changes(remove_notes=["b"], seen={"b": "p"}))
+
+
+def test_changes_that_come_again_are_not_outdated_by_themselves(store):
+    changes = Changes([a_note("a", patient="r")], seen={})
+    writer = StoreWriter(store, {})
+    write(store, *changes.notes)
+    assert not writer.is_outdated(changes)
 
 
 def test_at_every_moment_the_chunks_have_the_vectors_of_their_versions(store):

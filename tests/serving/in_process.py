@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import threading
 from functools import partial
 from types import SimpleNamespace
 
@@ -66,7 +67,7 @@ class Service:
         # Everything runs on one event loop: what watches the folder may wait for seconds on a busy machine.
         monkeypatch.setattr(access_folder, "MAX_AGE_S", 600)
         self.writer = StoreWriter(Store(manifest.store), {manifest.vectors_name: encode})
-        ingest = IngestDeployment(IngestSettings())
+        self.ingest = ingest = IngestDeployment(IngestSettings())
         ingest._writer, ingest._store_id = self.writer, manifest.store_id
         self.ingress = Ingress(IngressOptions(**options), Handle(write=ingest.write))
         self.ingress._router = Router("application", manifest, self.ingress._options.router)
@@ -127,6 +128,36 @@ class Service:
 
         self.ingress.desk.gate.folder.look()
         self._loop.run_until_complete(leave())
+
+    def leave_before_it_is_recorded(self, staying, leaving, key):
+        """Send two requests, and go away from the second while its record waits for that of the first."""
+        recorder = self.ingress.desk.recorder
+        append, begun, go_on = recorder._writer.append, threading.Event(), threading.Event()
+
+        def slow(records):
+            begun.set()
+            go_on.wait(60)
+            append(records)
+
+        async def both():
+            first, second = (
+                self._send([(method, path, {"json": body})], {"Authorization": f"Bearer {key}"})
+                for method, path, body in (staying, leaving)
+            )
+            stays = asyncio.create_task(first)
+            await asyncio.to_thread(begun.wait)
+            leaves = asyncio.create_task(second)
+            while not recorder._commit_together._waiting:
+                await asyncio.sleep(0.01)
+            leaves.cancel()
+            await asyncio.gather(leaves, return_exceptions=True)
+            go_on.set()
+            await stays
+            await asyncio.sleep(0.1)
+
+        recorder._writer.append = slow
+        self.ingress.desk.gate.folder.look()
+        self._loop.run_until_complete(both())
 
     async def _send(self, requests, headers):
         transport = httpx.ASGITransport(self.app)

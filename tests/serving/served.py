@@ -46,9 +46,9 @@ class Served:
 
     def purge(self):
         """How many rows it takes out of the release."""
-        chunks = self.store.chunks()
-        dropped = purging.purge_release(self.release, chunks)
-        purging.purge_store(self.store, Purged(chunks.version, self.store.removed().version), readers_s=0)
+        chunks, removed = self.store.chunks(), self.store.removed()
+        dropped = purging.purge_release(self.release, chunks, removed)
+        purging.purge_store(self.store, Purged(chunks.version, removed.version), readers_s=0)
         return dropped
 
     def write(self, *notes, **removed):

@@ -128,11 +128,11 @@ CASES = {
     "a note that is not there": case(404, "unknown_note", ("GET", "/v1/notes/nothing", None)),
     "a cohort that is not there": case(404, "unknown_cohort", search(filters={"cohort": "nothing"})),
     "a path in a cohort's name": case(404, "unknown_cohort", search(filters={"cohort": "../cohorts/ours"})),
-    "a path in a note's id": case(404, "unknown_path", ("GET", "/v1/notes/..%2F..%2Fetc%2Fpasswd", None)),
+    "a path in a note's id": case(404, "unknown_note", ("GET", "/v1/notes/..%2F..%2Fetc%2Fpasswd", None)),
     "a path out of the patients": case(404, "unknown_path", ("GET", f"/v1/patients/{OURS[0]}/../../secrets", None)),
     "SQL in a note's id": case(404, "unknown_note", ("GET", "/v1/notes/x'%20OR%20'1'='1", None)),
     "an unknown path": case(404, "unknown_path", ("GET", "/v1/zanzibar", None)),
-    "a path that ends in a slash": case(404, "unknown_path", ("GET", f"/v1/patients/{OURS[0]}/notes/", None)),
+    "a path that ends in a slash": case(405, "method_not_allowed", ("GET", f"/v1/patients/{OURS[0]}/notes/", None)),
     "an unknown method": case(405, "method_not_allowed", ("PATCH", "/v1/search", {})),
     "a wrong field": case(422, "invalid_request", search(k=0)),
     "an endless body": case(413, "body_too_large", search(filters={"sources": ["x" * 600_000]})),
@@ -293,6 +293,15 @@ def test_a_caller_that_does_not_wait_has_a_record(guarded, access, records):
     assert (record["status"], record["what"]["queries"]) == (499, ["kidney injury"])
 
 
+def test_a_caller_that_leaves_while_others_are_recorded_has_a_record(guarded, access, records):
+    service, key = guarded(), key_of(access)
+    service.leave_before_it_is_recorded(search(query="stays"), search(query="leaves"), key)
+    assert [(record["status"], record["what"]["queries"]) for record in records()] == [
+        (200, ["stays"]),
+        (200, ["leaves"]),
+    ]
+
+
 def test_without_a_record_no_answer_leaves(guarded, access, monkeypatch):
     service, key = guarded(), key_of(access)
 
@@ -317,8 +326,10 @@ def test_probes_and_documentation_need_no_key_and_leave_no_record(guarded, recor
 def test_every_answer_is_described(guarded):
     for path, methods in guarded().ask(("GET", "/openapi.json", None)).json()["paths"].items():
         for method, operation in methods.items():
-            wanted = {"401", "403", "429", "503"} if path.startswith("/v1") else set()
-            assert wanted <= operation["responses"].keys(), (method, path)
+            if path.startswith("/v1"):
+                assert {"400", "401", "403", "429", "503"} <= operation["responses"].keys(), (method, path)
+                assert operation["security"] == [{"HTTPBearer": []}]
+                assert "x-reason-for-use" in {each["name"] for each in operation["parameters"]}
             for status, response in operation["responses"].items():
                 kinds = {"application/json"} if status == "200" else {"application/problem+json"}
                 assert kinds <= response["content"].keys(), (method, path, status)

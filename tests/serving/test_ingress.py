@@ -8,6 +8,7 @@ from tiny_store import CANARY_PATIENT, make_notes
 
 from corpus.store import Store
 from corpus.writing import Changes, StoreWriter
+from serving import answers
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,19 @@ def test_a_search_that_names_a_version_waits_for_it_and_says_what_it_holds(relea
     refused = service.search("zebra", mode="lexical", min_version=version + 1)
     assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
     assert service.ask(("GET", "/v1/notes/later", None)).json()["text"] == "A zebra was seen."
+
+
+def test_a_version_is_waited_for_where_no_patient_is_found_too(service):
+    filters = {"patient_ids": ["nobody"]}
+    assert service.search(filters=filters).json()["hits"] == []
+    refused = service.search(filters=filters, min_version=10**9)
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+
+
+def test_the_last_page_that_an_offset_reaches_names_no_next(service, monkeypatch):
+    monkeypatch.setattr(answers, "DEEPEST", 20)
+    assert service.search(offset=10, k=10).json()["next_offset"] == 20
+    assert service.search(offset=11, k=10).json()["next_offset"] is None
 
 
 def test_a_deadline_is_kept(service):

@@ -3,12 +3,16 @@
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 from in_process import Service, build_tiny_release, unit_vectors
 
+from corpus.notes import parse_note
+from corpus.writing import Changes
 from serving import note_routes, problems
 from serving.access.keys import create_key
+from serving.ingest_deployment import OUTDATED
 from serving.manifest import MANIFEST
 from serving.problems import MAX_BULK_BYTES
 
@@ -195,3 +199,59 @@ def test_a_note_that_became_anothers_while_the_right_to_it_was_checked_is_not_ch
     assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
     monkeypatch.undo()
     assert service.ask(("GET", "/v1/notes/new", None)).json()["patient_id"] == "theirs"
+
+
+def test_ids_may_hold_slashes(service):
+    note, patient = "ward/1/a b", "p/q"
+    version = write(service, a_note(note, patient=patient)).json()["store_version"]
+    of_note, of_patient = (
+        f"/v1/{kind}/{quote(name, safe='')}" for kind, name in (("notes", note), ("patients", patient))
+    )
+    assert service.ask(("GET", of_note, None)).json()["patient_id"] == patient
+    listed = service.ask(("GET", f"{of_patient}/notes", None)).json()["notes"]
+    assert [each["note_id"] for each in listed] == [note]
+    asked = {"query": "zebra", "min_version": version}
+    hits = service.ask(("POST", f"{of_patient}/search", asked)).json()["hits"]
+    assert [hit["note_id"] for hit in hits] == [note]
+    assert service.ask(("DELETE", of_note, None)).status_code == 200
+    assert service.ask(("GET", of_note, None)).status_code == 404
+    write(service, a_note("other", patient=patient))
+    assert service.ask(("DELETE", of_patient, None)).json()["notes"] == 1
+
+
+@pytest.mark.parametrize("column", ["note_id", "patient_id"])
+@pytest.mark.parametrize("name", [".", ".."])
+def test_ids_that_no_url_can_name_are_refused(service, column, name):
+    answer = write(service, {**a_note(), column: name})
+    assert (answer.status_code, answer.json()["errors"]) == (
+        422,
+        [{"field": f"notes.0.{column}", "reason": "not_an_id"}],
+    )
+
+
+@pytest.mark.parametrize(("second", "is_written"), [("alice", True), ("bob", False)])
+def test_changes_of_one_group_fit_each_other(service, second, is_written):
+    ingest = service.ingest
+    group = [
+        (ingest._store_id, Changes([parse_note(a_note(patient=patient, version=version), "http")], seen={}))
+        for version, patient in ((1, "alice"), (2, second))
+    ]
+    one, other = ingest._write(group)
+    assert (one > OUTDATED, other > OUTDATED) == (True, is_written)
+    note = service.ask(("GET", "/v1/notes/new", None)).json()
+    assert (note["patient_id"], note["version"]) == ("alice", 2 if is_written else 1)
+
+
+def test_changes_that_come_a_second_time_are_acknowledged(service):
+    ingest = service.ingest
+    note = parse_note(a_note(), "http")
+    for changes in (Changes([note], seen={}), Changes(remove_notes=["new"], seen={"new": "newcomer"})):
+        first, second = (ingest._write([(ingest._store_id, changes)])[0] for _ in range(2))
+        assert first == second > OUTDATED
+
+
+def test_what_was_checked_in_another_store_is_not_written(service):
+    service.ingest._store_id = "another"
+    answer = write(service, a_note())
+    assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+    assert service.ask(("GET", "/v1/notes/new", None)).status_code == 404

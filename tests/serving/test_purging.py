@@ -8,6 +8,7 @@ from served import Served, a_note
 from tiny_store import drawn, make_notes, release_of
 from world import build_world
 
+from corpus import writing
 from corpus.store import Store
 from ray_jobs import purge as job
 from serving import purging
@@ -102,7 +103,7 @@ def test_a_purge_that_was_broken_off_leaves_a_release_and_is_done_again(served, 
     rename = type(served.release).rename
     monkeypatch.setattr(type(served.release), "rename", broken)
     with pytest.raises(OSError, match="killed"):
-        purge_release(served.release, served.store.chunks())
+        purge_release(served.release, served.store.chunks(), served.store.removed())
     monkeypatch.undo()
     assert not served.release.exists()
     mend_release(served.release)
@@ -126,9 +127,45 @@ def test_a_purge_that_was_killed_while_it_waits_is_still_due(served, monkeypatch
     assert telling(served.release.parent) == []
 
 
+def test_what_is_being_removed_while_a_purge_begins_is_gone_after_it(served, monkeypatch):
+    purged = []
+
+    def purge_now(*_):
+        monkeypatch.undo()
+        purged.append(served.purge())
+        raise OSError("killed")  # the removal is among the removed, and nowhere else yet
+
+    monkeypatch.setattr(writing, "replace_rows", after_removed(writing.replace_rows, served, purge_now))
+    with pytest.raises(OSError, match="killed"):
+        served.write(remove_patients=[PATIENT])
+    assert purged == [1]
+    assert telling(served.release.parent) == []
+    assert served.found(shards=served.load()).keys() == {"other_0"} | {key for key in served.found() if "note-" in key}
+
+
+def after_removed(replace_rows, served, happens):
+    """Lance's write, before the first of another table than the removed something happens."""
+
+    def replaced(path, *rest):
+        return replace_rows(path, *rest) if path == served.store.removed_path else happens()
+
+    return replaced
+
+
+def test_vectors_of_other_encoders_forget_what_was_removed(served):
+    vectors = served.store.vectors(served.fingerprint).to_table()
+    served.store.begin_vectors("another", 8)
+    served.store.add_vectors("another", vectors)
+    served.write(remove_patients=[PATIENT])
+    assert len(served.store.vectors("another").to_table()) == len(vectors)
+    served.purge()
+    left = served.store.vectors("another").to_table()["chunk_id"].to_pylist()
+    assert sorted(left) == sorted(served.store.chunks().to_table(columns=["chunk_id"])["chunk_id"].to_pylist())
+
+
 def test_a_release_of_another_store_is_refused(served, built):
     with pytest.raises(ValueError, match="not of the store that is purged"):
-        purge_release(built / "release", served.store.chunks())
+        purge_release(built / "release", served.store.chunks(), served.store.removed())
 
 
 def test_the_job_waits_until_the_days_are_over(served, local_ray, monkeypatch, capsys):

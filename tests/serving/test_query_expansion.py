@@ -1,13 +1,15 @@
 """A search that looks for synonyms too: which words have them, what is found, what is refused."""
 
+import asyncio
 import json
 import shutil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from in_process import Service, build_tiny_release, unit_vectors
+from in_process import Handle, Service, build_tiny_release, unit_vectors
 
+from serving import router as router_module
 from serving.expansion import Expansion, Synonyms, write_synonyms
 from serving.manifest import MANIFEST
 
@@ -106,6 +108,16 @@ def test_a_chunk_with_the_query_s_own_words_stays_above_one_with_synonyms(start)
 def test_the_encoder_needs_no_synonyms(start):
     service = start([("bronchospasm", False, ["asthma"])])
     assert service.search("bronchospasm", mode="dense", expand=True).json()["expansions"] == []
+
+
+def test_the_synonyms_must_come_within_the_deadline(start, monkeypatch):
+    async def slow(query):
+        await asyncio.sleep(60)
+
+    service = start([("bronchospasm", False, ["asthma"])])
+    monkeypatch.setattr(router_module.serve, "get_app_handle", lambda application: Handle(expand=slow))
+    answer = service.search("bronchospasm", expand=True, deadline_ms=100)
+    assert (answer.status_code, answer.json()["detail"]) == (503, "no answer from: root")
 
 
 def test_a_release_without_a_graph_cannot_expand(start):

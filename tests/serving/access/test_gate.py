@@ -9,7 +9,8 @@ import pytest
 
 from serving.access import folder as access_folder
 from serving.access.gate import AccessSettings, Gate
-from serving.access.keys import create_key, revoke_key
+from serving.access.keys import _write as write_keys
+from serving.access.keys import create_key, read_keys, revoke_key
 from serving.problems import ProblemError
 
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -164,3 +165,26 @@ def test_a_change_that_keeps_size_and_time_is_seen(folder):
     gate.folder.look()
     visit = enter(gate, key)
     assert [visit.may_see(patient) for patient in ("p2", "p7")] == [False, True]
+
+
+def test_a_key_counts_as_it_is_when_the_body_has_come(folder):
+    gate, key = gate_of(folder), create_key(folder, ["read", "write"], "all", LATER)
+    gate.folder.look()
+    sent = {"authorization": f"Bearer {key}"}
+    caller = asyncio.run(gate.identify(sent))
+    (of_key,) = read_keys(folder).values()
+
+    def admitted(scope, **changes):
+        write_keys(folder, [of_key.model_copy(update=changes)] if changes else [])
+        gate.folder.look()
+        return gate.admit(caller, scope, sent)
+
+    def refused(scope, **changes):
+        with pytest.raises(ProblemError) as error:
+            admitted(scope, **changes)
+        return error.value.status, error.value.code
+
+    assert admitted("read", policy="ward").allowed == {"p1", "p2"}
+    assert refused("write", scopes=frozenset({"read"})) == (403, "missing_scope")
+    assert refused("read", expires=datetime(2020, 1, 1, tzinfo=UTC)) == (401, "expired_key")
+    assert refused("read") == (401, "unknown_key"), "it is not in the file any longer"
