@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 
@@ -35,17 +36,21 @@ def write_access(folder):
     return Keys(everyone, create_key(folder, ["read"], "ward", expires))
 
 
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
 @dataclass
 class Guarded:
-    """Where it answers, with which keys, and where its audit log is."""
+    """Where it answers, with which keys, and where its access folder and its audit log are."""
 
     url: str
     keys: Keys
+    access: Path
     audit: AuditSettings
 
     def client(self, key=None):
-        headers = {"Authorization": f"Bearer {key or self.keys.everyone}"}
-        return httpx.Client(base_url=self.url, timeout=120, headers=headers)
+        return httpx.Client(base_url=self.url, timeout=120, headers=bearer(key or self.keys.everyone))
 
 
 class Load:

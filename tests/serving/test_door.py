@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from in_process import Service, build_tiny_release, unit_vectors
-from issuer import Issuer
+from issuer import KEYS, Issuer
 
 from serving.access.keys import create_key, revoke_key
 from serving.audit.verify import verify
@@ -112,6 +112,22 @@ def case(status, code, request=None, key=None, gate=None, headers=None):
     return status, code, request or search(), key, gate or {}, headers or {}
 
 
+def a_note(patient=OURS[0], **fields):
+    return {"note_id": "new", "patient_id": patient, "text": "a text", **fields}
+
+
+def write(*notes, **body):
+    return ("POST", "/v1/notes", body or {"notes": list(notes)})
+
+
+def writer(access):
+    return key_of(access, scopes=["write"])
+
+
+def admin(access):
+    return key_of(access, scopes=["admin"])
+
+
 CASES = {
     "no key": case(401, "no_credentials", key=lambda access: None),
     "an unknown key": case(401, "unknown_key", key=lambda access: "drehr_00000000_secret"),
@@ -135,6 +151,19 @@ CASES = {
     "a path that ends in a slash": case(405, "method_not_allowed", ("GET", f"/v1/patients/{OURS[0]}/notes/", None)),
     "an unknown method": case(405, "method_not_allowed", ("PATCH", "/v1/search", {})),
     "a wrong field": case(422, "invalid_request", search(k=0)),
+    "a note of another's patient": case(403, "patient_not_allowed", write(a_note(THEIRS)), writer),
+    "another's note under an own patient": case(
+        403, "patient_not_allowed", write(a_note(note_id="note-09-1", version=2)), writer
+    ),
+    "another's note to be removed": case(404, "unknown_note", ("DELETE", "/v1/notes/note-09-1", None), writer),
+    "another's patient to be removed": case(404, "unknown_patient", ("DELETE", f"/v1/patients/{THEIRS}", None), admin),
+    "a patient to be removed with a writer's key": case(
+        403, "missing_scope", ("DELETE", f"/v1/patients/{OURS[0]}", None), writer
+    ),
+    "a note to be written with a reader's key": case(403, "missing_scope", write(a_note())),
+    "a note without a text": case(422, "invalid_request", write(a_note(text=" ")), writer),
+    "no notes": case(422, "invalid_request", write(nothing=[]), writer),
+    "a model that is not there": case(404, "unknown_model", ("POST", "/v1/embeddings", {"input": "x", "model": "gpt"})),
     "an endless body": case(413, "body_too_large", search(filters={"sources": ["x" * 600_000]})),
 }
 
@@ -175,6 +204,45 @@ def test_a_token_s_bearer_is_let_in_to_what_it_says(guarded, access, records):
     assert service.ask(search(), key=key_of(access)).status_code == 200
     issuer.stop()
     assert [record["who"] for record in records()][:4] == ["oidc:ann"] * 3 + [None]
+
+
+TOKENS = {
+    "a bad signature": (lambda issuer: issuer.token(key=KEYS["two"]), "bad_signature"),
+    "a wrong issuer": (lambda issuer: issuer.token(iss="https://elsewhere"), "wrong_issuer"),
+    "a wrong audience": (lambda issuer: issuer.token(aud="another"), "wrong_audience"),
+    "an unknown signing key": (lambda issuer: issuer.token("two"), "unknown_signing_key"),
+    "a wrong algorithm": (lambda issuer: issuer.token(algorithm="none", key=""), "wrong_algorithm"),
+    "an expired token": (lambda issuer: issuer.token(exp=1), "expired_token"),
+    "no token at all": (lambda issuer: "a.b.c", "malformed_token"),
+}
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_a_token_that_does_not_hold_is_refused_and_has_a_record(guarded, records, name):
+    make, code = TOKENS[name]
+    issuer = Issuer()
+    service = guarded(gate={"oidc": {"issuer": issuer.url, "audience": "drehr"}})
+    refused(service.ask(search(), key=make(issuer)), 401, code)
+    issuer.stop()
+    (record,) = records()
+    assert (record["status"], record["who"], record["patients"]) == (401, None, [])
+
+
+def test_without_the_issuer_s_keys_nobody_is_let_in(guarded, records):
+    issuer = Issuer()
+    issuer.is_down = True
+    service = guarded(gate={"oidc": {"issuer": issuer.url, "audience": "drehr"}})
+    refused(service.ask(search(), key=issuer.token()), 503, "no_issuer_keys")
+    issuer.stop()
+    assert [record["status"] for record in records()] == [503]
+
+
+def test_while_the_access_folder_holds_a_mistake_nobody_is_let_in(guarded, access, records):
+    key = key_of(access)
+    service = guarded()
+    (access / "policies.yaml").write_text("ours: {cohort: [")
+    refused(service.ask(search(), key=key), 503, "access_unknown")
+    assert [record["status"] for record in records()] == [503]
 
 
 def test_words_of_filters_are_no_syntax(guarded, access):
@@ -234,7 +302,7 @@ def test_a_caller_that_asks_too_often_is_told_when_to_come_back(guarded, access,
     assert sorted(record["status"] for record in records()) == [200, 200, 200, 429, 429]
 
 
-def test_what_there_is_no_room_for_is_refused_at_once_and_the_rest_is_answered(guarded, access):
+def test_what_there_is_no_room_for_is_refused_at_once_and_the_rest_is_answered(guarded, access, records):
     service, key = guarded(limits={"in_flight": 3}), key_of(access)
     answers = service.ask(*[search()] * 30, key=key)
     shed = [answer for answer in answers if answer.status_code == 503]
@@ -242,14 +310,17 @@ def test_what_there_is_no_room_for_is_refused_at_once_and_the_rest_is_answered(g
     refused(shed[0], 503, "overloaded")
     assert shed[0].headers["retry-after"] == "1"
     assert service.ask(search(), key=key).status_code == 200
+    of_shed = [(record["who"], record["patients"]) for record in records() if record["status"] == 503]
+    assert of_shed == [(None, [])] * len(shed)
 
 
-def test_one_caller_leaves_room_for_others(guarded, access):
+def test_one_caller_leaves_room_for_others(guarded, access, records):
     service, key = guarded(limits={"in_flight_per_caller": 2}), key_of(access)
     answers = service.ask(*[search()] * 10, key=key)
     assert sorted({answer.status_code for answer in answers}) == [200, 429]
     refused(next(answer for answer in answers if answer.status_code == 429), 429, "too_many_at_once")
     assert [answer.status_code for answer in service.ask(search(), search(), key=key)] == [200, 200]
+    assert {record["who"] for record in records() if record["status"] == 429} == {f"key:{key.split('_')[1]}"}
 
 
 def test_a_request_counts_with_each_of_its_queries(guarded, access):
@@ -270,6 +341,14 @@ def test_what_a_caller_is_about_to_change_has_a_record_before(guarded, access, r
     assert (before["status"], after["status"]) == (None, 200)
     assert before["what"] == after["what"]
     assert before["patients"] == after["patients"] == [OURS[0]]
+
+
+def test_the_records_of_a_note_that_moves_name_both_its_patients(guarded, access, records):
+    service, key = guarded(), writer(access)
+    for version, patient in enumerate(OURS[:2]):
+        answer = service.ask(write(a_note(patient, note_id="moves", version=version)), key=key)
+        assert answer.status_code == 200
+    assert [record["patients"] for record in records()] == [OURS[:1]] * 2 + [OURS[:2]] * 2
 
 
 def test_without_that_record_nothing_is_changed(guarded, access, monkeypatch):

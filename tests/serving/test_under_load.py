@@ -7,16 +7,18 @@ import signal
 import time
 from collections import Counter
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import httpx
 import psutil
 import pytest
-from load import ASKED, CANARY, WARD, Guarded, Load, write_access
+from load import ASKED, CANARY, WARD, Guarded, Load, bearer, write_access
 from ray_traces import leaks, metrics
 from tiny_store import make_notes, release_of, write_store
 
 from encoders.encoder import Encoder
+from serving.access.keys import create_key, revoke_key
 from serving.application import ServeSettings, deploy, shutdown
 from serving.audit.recorder import read_key
 from serving.audit.verify import verify
@@ -56,7 +58,7 @@ def service(local_ray, serve_port, tmp_path_factory):
         "access": {"path": path / "access"},
         "audit": audit,
     }
-    yield Guarded(deploy(ServeSettings.model_validate(settings)), keys, audit)
+    yield Guarded(deploy(ServeSettings.model_validate(settings)), keys, path / "access", audit)
     shutdown()
 
 
@@ -109,6 +111,29 @@ def test_policies_and_cohorts_hold_in_every_shard_and_mode(service):
                 assert {hit["chunk_id"] for hit in answer.json()["hits"]} == of_ward
 
 
+def test_a_changed_policy_and_a_revoked_key_hold_in_every_replica_within_five_seconds(service):
+    access, expires = service.access, datetime.now(UTC) + timedelta(days=1)
+    policies = access / "policies.yaml"
+    before = policies.read_text()
+    policies.write_text(f"{before}moving: {{patients: [{WARD[0]}]}}\n")
+    stays, goes = (create_key(access, ["read"], "moving", expires) for _ in range(2))
+
+    def answers(key):
+        """Of both replicas: each connection is given to either."""
+        asked = {"query": "follow up", "k": 3}
+        found = [httpx.post(f"{service.url}/v1/search", json=asked, headers=bearer(key)) for _ in range(20)]
+        seen = {hit["patient_id"] for each in found for hit in each.json().get("hits", [])}
+        return {each.status_code for each in found}, seen
+
+    time.sleep(5)
+    assert answers(stays) == answers(goes) == ({200}, {WARD[0]})
+    policies.write_text(f"{before}moving: {{patients: [{WARD[1]}]}}\n")
+    revoke_key(access, goes.split("_")[1])
+    time.sleep(5)
+    assert answers(stays) == ({200}, {WARD[1]})
+    assert answers(goes) == ({401}, set())
+
+
 def test_ten_times_too_many_requests_are_shed_and_leave_no_trace(service):
     async def overload():
         async def ask():
@@ -117,7 +142,7 @@ def test_ten_times_too_many_requests_are_shed_and_leave_no_trace(service):
                     body = await answer.json(content_type=None)
                     outcomes[answer.status, body.get("code"), answer.headers.get("Retry-After")] += 1
 
-        headers = {"Authorization": f"Bearer {service.keys.everyone}"}
+        headers = bearer(service.keys.everyone)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
             await asyncio.gather(*(ask() for _ in range(10 * 2 * IN_FLIGHT)))
 
@@ -148,7 +173,7 @@ def test_fifty_killed_processes_cost_no_answer_and_no_write(service, capsys):
 
 
 def test_no_trace_of_all_this_names_a_patient_a_word_or_a_key(service, local_ray):
-    refused = httpx.post(f"{service.url}/v1/search", json=ASKED, headers={"Authorization": f"Bearer {CANARY}"})
+    refused = httpx.post(f"{service.url}/v1/search", json=ASKED, headers=bearer(CANARY))
     assert (refused.status_code, CANARY in refused.text) == (401, False)
     time.sleep(1)
     keys = (service.keys.everyone, service.keys.ward)

@@ -20,7 +20,7 @@ from serving.audit.verify import verify
 from serving.audit.writer import AuditSettings
 from tests.end_to_end.machines import OUTSIDE, machines
 from tests.end_to_end.running import ROOT, started_commands
-from tests.serving.load import ASKED, Guarded, Load, write_access
+from tests.serving.load import ASKED, Guarded, Load, bearer, write_access
 from tests.serving.tiny_store import make_notes, release_of, write_store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
@@ -46,7 +46,7 @@ class OnMachines(Guarded):
     addresses: list = field(default_factory=list)
 
     def client(self, key=None):
-        headers = {"Authorization": f"Bearer {key or self.keys.everyone}"}
+        headers = bearer(key or self.keys.everyone)
         while True:
             self.addresses.append(self.addresses.pop(0))
             url = f"http://{self.addresses[-1]}:{PORT}"
@@ -97,7 +97,7 @@ class Deployed:
         # Not shared by machines: sealed records go to `audit`, which is.
         local = cluster.head.mounted / "audit"
         audit = AuditSettings(path=folder / "audit", local=local, key_file=folder / "audit.key")
-        self.service = OnMachines("", keys, audit, [each.address for each in cluster.workers])
+        self.service = OnMachines("", keys, folder / "access", audit, [each.address for each in cluster.workers])
         self.config = yaml.safe_load((ROOT / "deploy/serve.yaml").read_text())
         self.config["http_options"]["port"] = PORT
         release, ingress = self.config["applications"]
@@ -218,7 +218,7 @@ def test_a_cut_link_to_shards_is_flagged_or_refused_in_time(deployed):
         with httpx.Client(
             base_url=f"http://{with_ingress[0].address}:{PORT}",
             timeout=30,
-            headers={"Authorization": f"Bearer {service.keys.everyone}"},
+            headers=bearer(service.keys.everyone),
         ) as client:
             for number in range(20):
                 may_be_partial = number % 2 == 0
