@@ -84,7 +84,7 @@ def run(settings: BuildIndexSettings) -> None:
     run_step(
         "build_index",
         settings.output.path,
-        {"index": settings.index, "chunks": chunks.version},
+        {"index": settings.index, "chunks": chunks.version, "store_id": store.id},
         {"store": settings.store.path, "encoder": settings.encoder, **({"graph": graph} if graph else {})},
         build,
     )

@@ -20,10 +20,11 @@ SHORT = "^"
 
 
 class Expansion(NamedTuple):
-    """Words of a query, as written, and other names of what they name."""
+    """Words of a query, as written and where, and other names of what they name."""
 
     words: str
     synonyms: list[str]
+    span: tuple[int, int]
 
 
 def write_synonyms(known: Iterable[tuple[str, bool, Sequence[str]]], release: Path) -> str:
@@ -52,8 +53,8 @@ class Synonyms:
         while start < len(words):
             for stop in range(min(len(words), start + LONGEST), start, -1):
                 if synonyms := self._of([word.folded for word in words[start:stop]], query[slice(*words[start].span)]):
-                    spelled = query[words[start].span[0] : words[stop - 1].span[1]]
-                    found.append(Expansion(spelled, synonyms))
+                    span = words[start].span[0], words[stop - 1].span[1]
+                    found.append(Expansion(query[slice(*span)], synonyms, span))
                     start = stop
                     break
             else:

@@ -45,7 +45,8 @@ def match_words(
     """Lance row ids and BM25 scores of the best `limit` chunks that hold a word of `query`, best first.
 
     Words of `synonyms` count with SYNONYM_WEIGHT. `within` restricts the answer to these row ids; the statistics stay
-    those of the whole store, so scores of different shards compare. The query is words only: it has no syntax.
+    those of the whole store, so scores of different shards compare. But rows that came after the index was brought up
+    to date are counted among those of `within` alone. The query is words only: it has no syntax.
     """
     found = chunks.scanner(
         columns=["_score"],

@@ -37,7 +37,7 @@ READY_WAIT_S = 5.0
 ATTEMPTS = 3
 """At a search whose hits change while they are read; after the last, what is gone is left out."""
 DEEPER = 4
-"""Times as deep a search goes again when it has found too few notes or patients."""
+"""Times as deep a hybrid search reads for what lies further down, or one that has found too few notes or patients."""
 logger = logging.getLogger("ray.serve")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,7 +49,8 @@ class RouterSettings(BaseModel):
     lexical_weight: float = Field(default=DEFAULT_LEXICAL_WEIGHT, ge=0, le=1)
     """Weight of the normalised BM25 score in hybrid mode; the cosine has the rest."""
     min_candidates: int = Field(default=100, gt=0)
-    """Candidates per retriever and shard in hybrid mode, at least; twice k where that is more."""
+    """Candidates per retriever and shard in hybrid mode, for up to half as many hits; for more four times as many, and
+    so on."""
     max_batch_size: int = Field(default=32, gt=0)
     batch_wait_s: float = Field(default=0.05, ge=0)
     """How long a query waits at most for the call before it to the same deployment; together with others that wait it
@@ -184,7 +185,7 @@ class Router:
         """What the shards find, and the groups of it: one more than the page has, where there are so many."""
         options = search.options
         wanted = options.offset + options.k + 1
-        depth = max(2 * wanted, self._settings.min_candidates) if options.mode == "hybrid" else wanted
+        depth = self._depth(wanted) if options.mode == "hybrid" else wanted
         while True:
             query = ShardQuery(
                 search.query,
@@ -202,6 +203,13 @@ class Router:
             if len(groups) >= wanted or all(each.is_all for each in candidates.values()):
                 return candidates, groups
             depth *= DEEPER
+
+    def _depth(self, wanted: int) -> int:
+        """Candidates of each retriever for so many hits: in steps, so that pages within one are of one ranking."""
+        depth = self._settings.min_candidates
+        while depth < 2 * wanted:
+            depth *= DEEPER
+        return depth
 
     def _ranked(self, candidates: Mapping[int, Candidates], options: SearchOptions) -> list[list[Ranked]]:
         return group(merge(candidates, options.mode, self._settings.lexical_weight))

@@ -178,8 +178,10 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
         # A candidate of the dense side alone may hold words too, just not among the best.
         rest = np.setdiff1d(nearest, matched)
         if len(matched) >= query.depth and len(rest):
+            least = scores.min()
             matched, scores = match_words(state.chunks, query.text, len(rest), within=rest, synonyms=query.synonyms)
-            lexical[np.searchsorted(rows, matched)] = scores
+            # Rows that the index does not have yet are scored as if there were no others: too high, but not the best.
+            lexical[np.searchsorted(rows, matched)] = np.minimum(scores, least)
     dense, versions = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
     for part in state.parts:
         at = part.at(rows)
@@ -204,9 +206,10 @@ def _candidates(state: ShardState, query: ShardQuery, selected: Selection, neare
 def _as_found(query: ShardQuery, texts: Sequence[str]) -> str:
     """The query's text, each of its expanded words by that name of theirs which the texts hold most of."""
     text = query.text
-    for each in query.expansions:
-        names = [each.words, *each.synonyms]
-        text = text.replace(each.words, max(names, key=lambda name: letters_held(name, texts)))
+    for each in reversed(query.expansions):
+        start, end = each.span
+        best = max([text[start:end], *each.synonyms], key=lambda name: letters_held(name, texts))
+        text = text[:start] + best + text[end:]
     return text
 
 

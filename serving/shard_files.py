@@ -16,6 +16,8 @@ from serving.vector_index import CoarseIndex, ExactIndex, VectorIndex
 ROWS, VECTORS, LISTS = "rows.arrow", "vectors.npy", "lists.faiss"
 LARGEST_EXACT = 50_000
 """Rows of a shard that is exact where no kind of index is asked for."""
+LEAST_CODED = {"pq4": 16, "rabitq": 1, "sq8": 1}
+"""Rows of a shard that is exact below, whatever is asked for: codes of 4 bits have 16 centres."""
 
 
 def write_shard(
@@ -35,7 +37,7 @@ def write_shard(
         writer.write_table(rows)
     kind = kind or ("exact" if len(rows) <= LARGEST_EXACT else "pq4")
     nprobe = 0
-    if kind == "exact" or not len(rows):
+    if kind == "exact" or len(rows) < LEAST_CODED[kind]:
         kind = "exact"
         np.save(folder / VECTORS, vectors)
     else:

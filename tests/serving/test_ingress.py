@@ -92,6 +92,19 @@ def test_pages_follow_each_other_without_gap_or_repeat(service, group_by):
     assert len(pages) == len(set(pages))
 
 
+@pytest.mark.parametrize("k", [3, 7, 20])
+def test_pages_of_a_hybrid_search_that_is_not_exhaustive_are_of_one_ranking(release, monkeypatch, k):
+    service = Service(release, unit_vectors, monkeypatch, router={"min_candidates": 20})
+    whole = [hit["chunk_id"] for hit in service.search(k=9).json()["hits"]]
+    pages = [
+        hit["chunk_id"]
+        for offset in range(0, 9, k)
+        for hit in service.search(k=min(k, 9 - offset), offset=offset).json()["hits"]
+    ]
+    assert pages == whole
+    service.close()
+
+
 def test_an_explanation_has_the_ranks_of_each_retriever(service):
     hits = service.search(k=10, explain=True).json()["hits"]
     for mode, name in (("dense", "dense_rank"), ("lexical", "lexical_rank")):

@@ -80,6 +80,17 @@ def test_a_release_of_codes_is_purged(served, built, unused_encoder):
     assert telling(served.release.parent) == []
 
 
+def test_a_shard_of_too_few_rows_for_4_bit_codes_is_exact(served, built, unused_encoder):
+    shutil.rmtree(served.release)
+    store = Store(served.store.folder)
+    chunks = searchable_chunks(store)
+    build_release(store, chunks, unused_encoder[1], built / "release" / "encoder", drawn, served.release, 2, "pq4")
+    shards = read_manifest(served.release).shards
+    assert [shard.index for shard in shards] == ["pq4" if shard.rows >= 16 else "exact" for shard in shards]
+    assert "exact" in {shard.index for shard in shards}
+    assert len(served.load()) == 2
+
+
 def test_a_release_from_before_a_purge_is_refused(served, tmp_path):
     shutil.copytree(served.release, tmp_path / "kept")
     served.write(remove_patients=[PATIENT])

@@ -12,6 +12,8 @@ from in_process import Handle, Service, build_tiny_release, unit_vectors
 from serving import router as router_module
 from serving.expansion import Expansion, Synonyms, write_synonyms
 from serving.manifest import MANIFEST
+from serving.protocol import Filters
+from serving.shard import ShardQuery, _as_found
 
 KNOWN = [
     ("renal failure", False, ["kidney injury", "aki"]),
@@ -42,7 +44,16 @@ def synonyms(tmp_path):
     ],
 )
 def test_the_longest_terms_of_a_query_are_found(synonyms, query, expected):
-    assert synonyms.expand(query) == [Expansion(*each) for each in expected]
+    found = synonyms.expand(query)
+    assert [(each.words, each.synonyms) for each in found] == expected
+    assert [query[slice(*each.span)] for each in found] == [each.words for each in found]
+
+
+def test_an_expanded_word_within_another_stays():
+    query = ShardQuery(
+        "MS with MSSA", None, "hybrid", 1, Filters(), expansions=[Expansion("MS", ["multiple sclerosis"], (0, 2))]
+    )
+    assert _as_found(query, ["multiple sclerosis, MSSA in the blood"]) == "multiple sclerosis with MSSA"
 
 
 @given(st.text(max_size=60))

@@ -1,5 +1,7 @@
 """A shard follows its store: after any changes it answers as one that is built anew, and as brute force does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -60,6 +62,16 @@ def test_a_note_that_moves_to_another_patient_is_found_there_alone(served):
     version = served.write(a_note(version=2, patient=there))
     assert served.found(min_version=version, scope=Scope("here", frozenset([here]))).keys().isdisjoint({"new_0"})
     assert "new_0" in served.found(scope=Scope("there", frozenset([there])))
+
+
+def test_words_of_notes_that_the_index_lacks_yet_are_not_ahead_of_the_best(served, monkeypatch):
+    monkeypatch.setattr(shard_module, "NARROW_ROWS", 0)
+    served.write(*(a_note(f"more{n}", 1, "zzz " + "w01 " * (n % 9), f"p{n}") for n in range(200)))
+    served.follow()
+    query = ShardQuery("zzz", VECTOR, "hybrid", 20, Filters())
+    found = [shard.search([query])[0] for shard in served.shards]
+    alone = [shard.search([replace(query, vector=None, mode="lexical")])[0] for shard in served.shards]
+    assert [each.lexical.max(initial=0) for each in found] == [each.lexical.max(initial=0) for each in alone]
 
 
 def contents(shard):

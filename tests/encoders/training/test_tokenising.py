@@ -1,13 +1,15 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from encoders.encoder import Encoder
 from encoders.training.batches import make_batch
 from encoders.training.data import TrainingData
 from encoders.training.settings import TrainingSettings
 from encoders.training.tables import _parse
-from encoders.training.tokenising import tokenise
+from encoders.training.tokenising import lines_of_span, tokenise
 
 SETTINGS = TrainingSettings(chunk_tokens=32)
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -128,3 +130,32 @@ def test_terms_that_are_the_same_to_the_encoder_are_one_term_and_no_negatives_of
     kinds = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 2}
     for row, idx in enumerate(batch.idx):
         assert negatives[row].tolist() == [term != kinds[idx] for term in range(3)]
+
+
+def test_what_other_files_of_a_step_hold_is_no_record(tmp_path, tiny_encoder):
+    record = json.dumps({"idx": "a_0", "text": "some text", "entities": ["copd"]})
+    folder = write(tmp_path / "in", record)
+    (folder / "errors.jsonl").write_text('{"chunk_id": "b_0", "reason": "timeout"}\n')
+    (tmp_path / "out").mkdir()
+    assert tokenise(folder, str(tiny_encoder), SETTINGS, tmp_path / "out")["chunks"] == 1
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c"])
+def test_a_newline_alone_ends_a_record(tmp_path, tiny_encoder, character):
+    lines = [
+        json.dumps({"idx": f"{n}", "text": f"one{character}two", "entities": ["x"]}, ensure_ascii=False) for n in "ab"
+    ]
+    folder = write(tmp_path / "in", *lines)
+    (tmp_path / "out").mkdir()
+    assert tokenise(folder, str(tiny_encoder), SETTINGS, tmp_path / "out")["chunks"] == 2
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12)), st.integers(1, 9)
+)
+def test_spans_hold_every_line_once(tmp_path_factory, lines, size):
+    file = tmp_path_factory.mktemp("spans") / "lines"
+    file.write_bytes("".join(line + "\n" for line in lines).encode())
+    spans = range(0, file.stat().st_size, size)
+    found = [line for start in spans for line in lines_of_span(file, start, start + size)]
+    assert [line.rstrip("\n") for line in found] == [line for line in lines if line.encode().strip()]
