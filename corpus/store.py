@@ -12,6 +12,7 @@ from typing import NamedTuple
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus.chunking import ChunkingSettings
 from corpus.tables import CHUNK_SCHEMA, NOTE_SCHEMA
@@ -63,6 +64,13 @@ class Store:
         Raises FileNotFoundError when the store is not there.
         """
         return (self.folder / STORE_ID).read_text()
+
+    @property
+    def state(self) -> str:
+        """Another one whenever notes have come, changed or gone, and only then."""
+        changed = "_row_last_updated_at_version"
+        versions = self.notes().to_table(columns=[changed])[changed]
+        return f"{len(versions)}-{pc.max(versions)}"
 
     @property
     def purged(self) -> "Purged":

@@ -1,7 +1,8 @@
 """What an encoder needs beside its weights, saved with it as `encoder_spec.json`.
 
 A folder without that file is read as a plain sentence-transformers model: pooling from `1_Pooling/config.json`, length
-from `sentence_bert_config.json`, prefixes from the prompts in `config_sentence_transformers.json`.
+from `sentence_bert_config.json`, or from `tokenizer_config.json` where version 6 on saves it, prefixes from the prompts
+in `config_sentence_transformers.json`.
 """
 
 import hashlib
@@ -19,8 +20,10 @@ SPEC_FILE = "encoder_spec.json"
 BUNDLED, HUB = "bundled", "hub:"
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
 
-
 LATENT_FOLDER = "1_LatentAttention"
+_NO_LENGTH = 10**9
+"""A tokenizer that knows no length says about 10^30."""
+_COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
 
 
 class LatentAttentionSize(BaseModel):
@@ -89,9 +92,10 @@ def read_spec(folder: Path) -> EncoderSpec:
     _check_modules(folder / "modules.json")
     pooling = read_json(folder / "1_Pooling" / "config.json")
     config = read_json(folder / "config.json")
-    own = [folder / name for name in ("sentence_bert_config.json", "config_sentence_transformers.json")]
-    lengths, settings = (read_json(path) if path.exists() else {} for path in own)
-    length = lengths.get("max_seq_length") or config["max_position_embeddings"]
+    own = ("sentence_bert_config.json", "config_sentence_transformers.json", "tokenizer_config.json")
+    lengths, settings, tokenizer = (read_json(folder / name) if (folder / name).exists() else {} for name in own)
+    # From version 6 on sentence-transformers keeps the length in the tokenizer's settings alone.
+    length = lengths.get("max_seq_length") or min(tokenizer.get("model_max_length", _NO_LENGTH), _positions(config))
     prompts = settings.get("prompts", {})
     return EncoderSpec(
         pooling=_pooling_name(pooling, folder),
@@ -102,6 +106,12 @@ def read_spec(folder: Path) -> EncoderSpec:
         max_passage_tokens=length,
         dimension=config["hidden_size"],
     )
+
+
+def _positions(config: dict[str, Any]) -> int:
+    """How many tokens a model has positions for: models of RoBERTa's kind begin to count after the padding token."""
+    before = config["pad_token_id"] + 1 if config["model_type"] in _COUNT_FROM_PADDING else 0
+    return int(config["max_position_embeddings"]) - before
 
 
 def _check_modules(path: Path) -> None:

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from corpus.store import Store
+
 MANIFEST = "manifest.json"
 
 
@@ -96,7 +98,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def input_fingerprint(source: Path | str) -> str:
-    """A step's own fingerprint for its folder; size and time of change for other files; a plain name for itself."""
+    """A step's own fingerprint for its folder, with the state of a store; a plain name for itself.
+
+    Of other files it is size and time of change.
+    """
     path = Path(source)
     if not path.exists():
         if isinstance(source, str):
@@ -104,7 +109,10 @@ def input_fingerprint(source: Path | str) -> str:
         raise FileNotFoundError(f"{path}: not there; run the job that writes it first")
     manifest = read_manifest(path) or {}
     if own := manifest.get("fingerprint"):
-        return f"{own}-{mended}" if (mended := manifest.get("mended")) else own
+        mended, store = manifest.get("mended"), Store(path)
+        # A served store changes after the step that wrote it.
+        parts = (own, mended, store.state if store.notes_path.exists() else None)
+        return "-".join(str(part) for part in parts if part)
     found = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in found])
 

@@ -6,7 +6,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from encoders.encoder import Encoder
-from encoders.spec import resolve
+from encoders.spec import read_spec, resolve
 
 TEXTS = ["Cr 1.1 -> 3.2 after cath", "type 2 diabetes mellitus", "", "pt denies chest pain " * 80]
 
@@ -51,6 +51,26 @@ def test_cls_pooling_survives_the_round_trip(bundled, tmp_path):
     theirs = SentenceTransformer(str(tmp_path)).encode(TEXTS)
     np.testing.assert_allclose(encoder.encode_passages(TEXTS), theirs, atol=1e-5)
     assert not np.allclose(theirs, bundled.encode_passages(TEXTS), atol=1e-2)
+
+
+def test_what_sentence_transformers_saved_has_its_length_and_vectors(tmp_path):
+    theirs = SentenceTransformer(str(resolve("bundled")))
+    theirs.max_seq_length = 40
+    theirs.save(str(tmp_path))
+    ours = Encoder.load(str(tmp_path))
+    assert ours.spec.max_passage_tokens == 40
+    np.testing.assert_allclose(ours.encode_passages(TEXTS), theirs.encode(TEXTS), atol=1e-5)
+
+
+def test_a_model_that_counts_positions_from_its_padding_has_fewer(bundled, saved):
+    (saved / "encoder_spec.json").unlink()
+    (saved / "sentence_bert_config.json").unlink()
+    tokenizer = json.loads((saved / "tokenizer_config.json").read_text())
+    (saved / "tokenizer_config.json").write_text(json.dumps({**tokenizer, "model_max_length": 10**30}))
+    config = {**json.loads((saved / "config.json").read_text()), "max_position_embeddings": 514, "pad_token_id": 1}
+    for kind, positions in (("bert", 514), ("xlm-roberta", 512)):
+        (saved / "config.json").write_text(json.dumps({**config, "model_type": kind}))
+        assert read_spec(saved).max_passage_tokens == positions
 
 
 def test_batching_does_not_change_a_vector(bundled):

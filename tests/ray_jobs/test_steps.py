@@ -1,9 +1,15 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
+from corpus.store import Store
+from corpus.writing import Changes, StoreWriter
 from ray_jobs.steps import absolute, input_fingerprint, package_data, read_manifest, run_step
+from serving.release import searchable_chunks
+from serving.upkeep import tidy
+from tests.serving.tiny_store import make_notes, write_store
 
 
 class Work:
@@ -131,6 +137,23 @@ def test_an_input_folder_with_another_manifest_counts_by_its_files(tmp_path):
     before = input_fingerprint(tmp_path)
     (tmp_path / "more").write_text("a")
     assert input_fingerprint(tmp_path) != before
+
+
+def test_a_store_counts_as_another_input_once_notes_have_changed_in_service(tmp_path):
+    store = Store(tmp_path)
+    write_store(tmp_path, make_notes(3), "encoder", lambda texts: np.ones((len(texts), 8)))
+    (tmp_path / "manifest.json").write_text(json.dumps({"fingerprint": "abc", "result": {}}))
+    searchable_chunks(store)
+    before = input_fingerprint(tmp_path)
+    writer = StoreWriter(store, {})
+    tidy(store)
+    assert input_fingerprint(tmp_path) == before
+    writer.write(Changes(remove_patients=["patient-01"]))
+    removed = input_fingerprint(tmp_path)
+    tidy(store)
+    assert input_fingerprint(tmp_path) == removed != before
+    writer.write(Changes([{**make_notes(3)[0], "version": 2}]))
+    assert input_fingerprint(tmp_path) not in (before, removed)
 
 
 def test_packaged_facts_and_rules_count_as_inputs():
