@@ -15,6 +15,8 @@ export RAY_SERVE_HAPROXY_LOG_TARGET=127.0.0.1:9
 # A call to a machine that is cut off ends after a minute (ray_jobs/cluster_watch.py).
 export RAY_grpc_client_keepalive_time_ms=30000
 export RAY_grpc_client_keepalive_timeout_ms=30000
+# Without the head, whose tables are in Redis, nodes go on for an hour; a minute would be Ray's patience.
+export RAY_gcs_rpc_server_reconnect_timeout_s=3600
 # The launcher sets it to 1. Unset, every worker gets as many threads as Ray reserved CPUs for it.
 unset OMP_NUM_THREADS
 ulimit -n 65535

@@ -32,4 +32,5 @@ def unit_vectors(rows: pa.Table, vectors: Iterable[pa.RecordBatch], dimension: i
         first = rows["chunk_id"][int(bad[0])]
         message = f"{len(bad)} chunks have no usable vector of their note's version, the first is {first}"
         raise ValueError(f"{where}: {message}; encode the store again")
-    return found / length
+    found /= length  # a shard of these can be most of the memory
+    return found

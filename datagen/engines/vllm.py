@@ -90,7 +90,6 @@ def vllm_processor(
 
     from datagen.engines.quiet_vllm import QuietEngine
 
-    on_cpu = {"bundles": [{"CPU": ENGINE_CPUS}]} if settings.device == "cpu" else None
     config = vLLMEngineProcessorConfig(
         model_source=settings.model,
         engine_kwargs={
@@ -115,7 +114,7 @@ def vllm_processor(
         chat_template_stage={"num_cpus": STAGE_CPUS, "chat_template_kwargs": settings.chat_template},
         tokenize_stage={"enabled": tokenise, "num_cpus": STAGE_CPUS},
         detokenize_stage=False,
-        placement_group_config=on_cpu,
+        placement_group_config=_placed(settings),
     )
     stage = _stage(settings)
     processor = build_processor(config, request, preprocess_map_kwargs=stage, postprocess_map_kwargs=stage)
@@ -125,6 +124,15 @@ def vllm_processor(
     return processor
 
 
+def _placed(settings: VllmSettings) -> dict[str, Any] | None:
+    """Bundles of an engine where Ray's own will not do: those of tensor parallelism would be spread over machines."""
+    if settings.device == "cpu":
+        return {"bundles": [{"CPU": ENGINE_CPUS}]}
+    if settings.tensor_parallel > 1 and settings.pipeline_parallel == 1:
+        return {"bundles": [{"GPU": 1, "CPU": 1}] * settings.tensor_parallel, "strategy": "STRICT_PACK"}
+    return None
+
+
 def _stage(settings: VllmSettings) -> dict[str, Any]:
     """Few tasks at a time: each takes milliseconds a batch, and a process of its own."""
     return {"num_cpus": STAGE_CPUS, "concurrency": 1 + _engines(settings)}
@@ -132,21 +140,23 @@ def _stage(settings: VllmSettings) -> dict[str, Any]:
 
 def gpus_of(settings: VllmSettings) -> int:
     """The GPUs that all engines take together."""
-    return len(reserved(settings)) if settings.device == "gpu" else 0
+    return int(sum(bundle.get("GPU", 0) for bundle in reserved(settings)))
 
 
 def reserved(settings: VllmSettings) -> list[dict[str, float]]:
-    """What the engines reserve with Ray, GPU by GPU. Raises EngineDown where no engine fits the cluster's GPUs."""
+    """What the engines reserve with Ray, machine by machine. Raises EngineDown where none fits the cluster's GPUs."""
     if settings.device == "cpu":
         return [{"CPU": ENGINE_CPUS}] * _engines(settings)
     kind = {f"accelerator_type:{settings.accelerator_type}": 0.001} if settings.accelerator_type else {}
-    return [{"GPU": 1, **kind}] * (settings.tensor_parallel * settings.pipeline_parallel * _engines(settings))
+    return [{"GPU": settings.tensor_parallel, **kind}] * (settings.pipeline_parallel * _engines(settings))
 
 
 def _engines(settings: VllmSettings) -> int:
     if settings.engines or settings.device == "cpu":
         return settings.engines or 1
-    gpus = int(ray.cluster_resources().get("GPU", 0))
+    kind = f"accelerator_type:{settings.accelerator_type}"
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes if not settings.accelerator_type or kind in node))
     needed = settings.tensor_parallel * settings.pipeline_parallel
     if gpus < needed:
         raise EngineDown(

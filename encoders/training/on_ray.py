@@ -34,6 +34,7 @@ TENSORBOARD = "tensorboard"
 REACHED_FILE = "reached.txt"
 """The last step that was done, whether a checkpoint has it or not."""
 PROGRESS_LINES = 20
+WAIT_FOR_MACHINES_S = 30 * 86_400
 MAX_FAILURES = 3
 """Without a checkpoint between them."""
 
@@ -63,6 +64,9 @@ def train_on_ray(
     # Ray passes these on to its workers: progress lines are printed once, not printed and logged.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING", "0")
+    if not workers.min_number:
+        # Machines that an autoscaler starts, or that others hold, are waited for: four minutes would be Ray's patience.
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(WAIT_FOR_MACHINES_S))
     # Ray's own annotations name an older class of the same name here.
     run_config: Any = RunConfig(
         name=RUN_NAME,

@@ -8,6 +8,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -91,6 +93,13 @@ class Client:
     def serve(self, *words):
         """Run Serve's own command."""
         return self._run("serve", *words)
+
+    def applications(self):
+        """What Serve says of each."""
+        status = self.serve("status", "--address", self.address)
+        assert status.wait(60) == 0, status.output()
+        described = "".join(status.output().partition("proxies:")[1:])
+        return (yaml.safe_load(described) or {}).get("applications", {})
 
     def ray(self, *words, token=TOKEN):
         """Run Ray's own command."""

@@ -73,9 +73,13 @@ def test_the_config_file_serves_and_moves_on_to_the_next_release(cluster, releas
     pointer, written = (each["user_config"] for each in ingress["deployments"])
     written["applications"] = ["release-a", "release-b"]
     deploy()
+    deadline = time.monotonic() + 200
+    while cluster.applications().get("release-b", {}).get("status") != "RUNNING":
+        assert search().status_code == 200
+        assert time.monotonic() < deadline
     pointer["application"] = "release-b"
     deploy()
-    wait_for(lambda answer: answer.json()["shards"]["answered"] == [0, 1], failed)
+    wait_for(lambda answer: answer.json().get("shards", {}).get("answered") == [0, 1], failed)
     written["applications"] = ["release-b"]
     deploy()
     config["applications"].remove(first)

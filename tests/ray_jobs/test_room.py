@@ -58,6 +58,16 @@ def test_node_types_of_the_cluster_file_may_come_as_often_as_it_says(tmp_path):
     assert nodes_to_come(str(file), {}) is None, "what machines of one's own have is not in the file"
 
 
+def test_machines_of_one_s_own_that_have_not_joined_may_have_anything(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    types = {"local.cluster.node": {"resources": {}}}
+    provider = {"type": "local", "worker_ips": ["10.0.0.2", "10.0.0.3"]}
+    config = {"provider": provider, "head_node_type": "local.cluster.node", "available_node_types": types}
+    file.write_text(yaml.safe_dump(config))
+    assert nodes_to_come(str(file), {"local.cluster.node": 2}) is None
+    assert nodes_to_come(str(file), {"local.cluster.node": 3}) == []
+
+
 def test_where_nobody_knows_what_may_come_nothing_is_refused():
     assert nodes_to_come(None, {}) == []
     assert nodes_to_come(ANY, {}) is None

@@ -138,10 +138,7 @@ class Deployed:
 
     def applications(self):
         """What Serve says of each."""
-        status = self.cluster.serve("status", "--address", self.cluster.address)
-        assert status.wait(60) == 0, status.output()
-        described = "".join(status.output().partition("proxies:")[1:])
-        return (yaml.safe_load(described) or {}).get("applications", {})
+        return self.cluster.applications()
 
     def running_encoders(self):
         """How many replicas of the current release's encoder are up."""
