@@ -15,6 +15,7 @@ from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscali
 from ray.autoscaler._private.util import validate_config
 
 from ray_jobs.job import SettingsError, load_settings
+from ray_jobs.room import NODE_TYPES, nodes_to_come
 from tests.deploy.kuberay_schema import SPECS, schema_of
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def check(manifest):
 def test_the_manifest_is_valid_and_a_wrong_field_is_refused(manifest):
     check(manifest)
     wrong = copy.deepcopy(manifest)
-    wrong["spec"]["podSelectors"] = {}
+    wrong.setdefault("spec", {})["podSelectors"] = {}
     with pytest.raises(jsonschema.ValidationError):
         check(wrong)
 
@@ -93,6 +94,30 @@ def test_rays_autoscaler_reads_the_groups(manifest):
     if manifest["kind"] == "RayCluster":
         assert kinds["generation"]["resources"]["accelerator_type:L40S"] == kinds["generation"]["resources"]["GPU"] == 1
         assert kinds["training"]["resources"]["accelerator_type:H100"] == kinds["training"]["resources"]["GPU"] == 1
+
+
+def test_jobs_know_what_the_cluster_may_grow_to(tmp_path):
+    (types,) = (manifest for _, manifest in EVERY if manifest["kind"] == "ConfigMap")
+    (file,) = types["data"].items()
+    config = _derive_autoscaling_config_from_ray_cr(
+        {"metadata": {"name": "drehr", "namespace": "drehr"}, "spec": CLUSTER["spec"]}
+    )
+    told = yaml.safe_load(file[1])
+    assert told == {key: config[key] for key in ("head_node_type", "max_workers")} | {
+        "available_node_types": {
+            name: {key: kind[key] for key in ("max_workers", "resources")}
+            for name, kind in config["available_node_types"].items()
+        }
+    }
+    pod = CLUSTER["spec"]["headGroupSpec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    (volume,) = (
+        each["name"] for each in pod["volumes"] if each.get("configMap") == {"name": types["metadata"]["name"]}
+    )
+    assert container["env"] == [{"name": NODE_TYPES, "value": f"{mounted[volume]}/{file[0]}"}]
+    (tmp_path / file[0]).write_text(file[1])
+    assert len(nodes_to_come(str(tmp_path / file[0]), {"headgroup": 1, "training": 2})) == 46
 
 
 def test_the_service_has_the_config_of_serve_deploy():
