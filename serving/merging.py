@@ -26,11 +26,15 @@ class Ranked(NamedTuple):
     """Its note or patient; empty where chunks are ranked."""
 
 
-def merge(answers: Mapping[int, Candidates], mode: Mode, lexical_weight: float) -> list[Ranked]:
+def merge(
+    answers: Mapping[int, Candidates], mode: Mode, lexical_weight: float, depths: Sequence[int] = ()
+) -> list[Ranked]:
     """The candidates of the shards that answered (shard number to candidates), best first.
 
     Word scores are normalised over all of them together, so a hit's score does not depend on its shard. Equal scores
-    keep the order of shards and rows.
+    keep the order of shards and rows. In hybrid mode `depths` are those that pages before this one were read to, and
+    last that of these candidates: the first half of each depth's hits stays where these pages had it, whatever better
+    ones a greater depth finds.
     """
     if not answers:
         return []
@@ -49,6 +53,8 @@ def merge(answers: Mapping[int, Candidates], mode: Mode, lexical_weight: float) 
             of_shards = [(found.lexical.max(initial=0), found.coverage) for found in answers.values()]
             score = convex(lexical, dense, max(of_shards)[1], lexical_weight)
     best = np.lexsort((rows, shards, -score))
+    if mode == "hybrid" and len(depths) > 1:
+        best = _in_steps(best, np.concatenate([_found_at(found) for found in answers.values()]), depths)
     dense_ranks = np.zeros(len(rows), np.int64) if mode == "lexical" else _ranks(dense)
     lexical_ranks = np.where(lexical > 0, _ranks(lexical), 0)
     columns = (shards, rows, versions, score, lexical, dense, lexical_ranks, dense_ranks)
@@ -62,6 +68,20 @@ def group(ranking: Sequence[Ranked]) -> list[list[Ranked]]:
     for number, each in enumerate(ranking):
         groups.setdefault(each.group or number, []).append(each)
     return list(groups.values())
+
+
+def _found_at(found: Candidates) -> NDArray[np.int64]:
+    """The least depth of a search that has each row among a shard's candidates."""
+    by_words = np.where(found.lexical > 0, _ranks(found.lexical), len(found.rows))
+    return np.minimum(_ranks(found.dense), by_words)
+
+
+def _in_steps(best: NDArray[np.int64], found_at: NDArray[np.int64], depths: Sequence[int]) -> NDArray[np.int64]:
+    """The order `best` of rows, those first that the searches of lesser depths had among their first half."""
+    for depth in reversed(depths[:-1]):
+        early = np.flatnonzero(found_at[best] <= depth)[: depth // 2]
+        best = np.concatenate([best[early], np.delete(best, early)])
+    return best
 
 
 def _ranks(scores: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -145,7 +145,7 @@ class Router:
         # Where no shard can hold a hit one is asked all the same, for the version that it has reached.
         asked = self._shards_of(search.filters) or [0]
         for _ in range(ATTEMPTS):
-            candidates, groups = await self._candidates(search, vector, expansions, asked, deadline)
+            candidates, groups, depths = await self._candidates(search, vector, expansions, asked, deadline)
             if search.patient_id is not None and not any(each.patients_known for each in candidates.values()):
                 raise ProblemError(404, "unknown_patient", "no searchable note of this patient")
             while True:
@@ -158,7 +158,7 @@ class Router:
                 # A shard that died after its first answer counts as one that never gave it.
                 candidates = {shard: each for shard, each in candidates.items() if shard not in lost}
                 self._require(asked, candidates, options)
-                groups = self._ranked(candidates, options)
+                groups = self._ranked(candidates, options, depths)
             found = [
                 [(each, content) for each in ranking if (content := contents[each.shard][each.row])] for ranking in page
             ]
@@ -181,16 +181,16 @@ class Router:
         expansions: Sequence[Expansion],
         asked: Sequence[int],
         deadline: "Deadline",
-    ) -> tuple[dict[int, Candidates], list[list[Ranked]]]:
-        """What the shards find, and the groups of it: one more than the page has, where there are so many."""
+    ) -> tuple[dict[int, Candidates], list[list[Ranked]], list[int]]:
+        """What the shards find, the groups of it, one more than the page has, where there are so many; and how deep."""
         options = search.options
         wanted = options.offset + options.k + 1
-        depth = self._depth(wanted) if options.mode == "hybrid" else wanted
+        depths = self._depths(wanted) if options.mode == "hybrid" else [wanted]
         while True:
             query = ShardQuery(
                 search.query,
                 vector,
-                depth=depth,
+                depth=depths[-1],
                 filters=search.filters,
                 expansions=expansions,
                 **_asked_of_shards(options),
@@ -199,20 +199,22 @@ class Router:
             found = await self._ask(self._search_shard, dict.fromkeys(asked, question), deadline.of_next_step())
             candidates = {shard: each for shard, each in found.items() if each.version >= options.min_version}
             self._require(asked, candidates, options)
-            groups = self._ranked(candidates, options)
+            groups = self._ranked(candidates, options, depths)
             if len(groups) >= wanted or all(each.is_all for each in candidates.values()):
-                return candidates, groups
-            depth *= DEEPER
+                return candidates, groups, depths
+            depths = [*depths, depths[-1] * DEEPER]
 
-    def _depth(self, wanted: int) -> int:
-        """Candidates of each retriever for so many hits: in steps, so that pages within one are of one ranking."""
-        depth = self._settings.min_candidates
-        while depth < 2 * wanted:
-            depth *= DEEPER
-        return depth
+    def _depths(self, wanted: int) -> list[int]:
+        """Candidates of each retriever for half as many hits, and so on until there are enough for those wanted."""
+        depths = [self._settings.min_candidates]
+        while depths[-1] < 2 * wanted:
+            depths.append(depths[-1] * DEEPER)
+        return depths
 
-    def _ranked(self, candidates: Mapping[int, Candidates], options: SearchOptions) -> list[list[Ranked]]:
-        return group(merge(candidates, options.mode, self._settings.lexical_weight))
+    def _ranked(
+        self, candidates: Mapping[int, Candidates], options: SearchOptions, depths: Sequence[int]
+    ) -> list[list[Ranked]]:
+        return group(merge(candidates, options.mode, self._settings.lexical_weight, depths))
 
     def _require(self, asked: Sequence[int], candidates: Mapping[int, Candidates], options: SearchOptions) -> None:
         """Raises ProblemError when shards are missing that the request does not do without."""

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import numpy as np
 import pytest
 from in_process import Service, build_tiny_release, unit_vectors
 from tiny_store import CANARY_PATIENT, make_notes
@@ -92,16 +93,22 @@ def test_pages_follow_each_other_without_gap_or_repeat(service, group_by):
     assert len(pages) == len(set(pages))
 
 
-@pytest.mark.parametrize("k", [3, 7, 20])
-def test_pages_of_a_hybrid_search_that_is_not_exhaustive_are_of_one_ranking(release, monkeypatch, k):
-    service = Service(release, unit_vectors, monkeypatch, router={"min_candidates": 20})
-    whole = [hit["chunk_id"] for hit in service.search(k=9).json()["hits"]]
-    pages = [
-        hit["chunk_id"]
-        for offset in range(0, 9, k)
-        for hit in service.search(k=min(k, 9 - offset), offset=offset).json()["hits"]
-    ]
-    assert pages == whole
+def test_pages_of_a_hybrid_search_that_is_not_exhaustive_are_of_one_ranking(tmp_path, unused_encoder, monkeypatch):
+    random = np.random.default_rng(0)
+    words = [f"w{number}" for number in range(12)]
+    texts = [" ".join(random.choice(words, random.integers(4, 30))) for _ in range(400)]
+    note, *_ = make_notes(1)
+    notes = [{**note, "note_id": f"n{n}", "patient_id": f"p{n}", "text": text} for n, text in enumerate(texts)]
+    release = build_tiny_release(tmp_path, unused_encoder, notes)
+    service = Service(release, unit_vectors, monkeypatch, router={"min_candidates": 8, "lexical_weight": 0.6})
+    whole = [hit["chunk_id"] for hit in service.search("w1 w5", k=200).json()["hits"]]
+    assert len(whole) == 200
+    pages, offset = [], 0
+    while offset < 200:
+        answer = service.search("w1 w5", k=7, offset=offset).json()
+        pages += [hit["chunk_id"] for hit in answer["hits"]]
+        offset = answer["next_offset"]
+    assert pages[:200] == whole
     service.close()
 
 
