@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 
 from ray_jobs.resources import Resources, shown
@@ -44,7 +44,8 @@ def _watch(say: Say, done: threading.Event) -> None:
         except Exception:
             continue  # The head is away; the job's own calls say so if that lasts.
         up = [*status.active_nodes, *status.idle_nodes]
-        nodes.seen({node.node_id: node.ip_address for node in up if node.node_id})
+        idle = {node.node_id for node in status.idle_nodes}
+        nodes.seen({node.node_id: node.ip_address for node in up if node.node_id}, idle)
         demands = status.resource_demands
         asked = [*demands.ray_task_actor_demand, *demands.placement_group_demand]
         shapes: Counter[str] = Counter()
@@ -61,18 +62,23 @@ class Nodes:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._up: dict[str, str] | None = None
+        self._idle: Set[str] = frozenset()
+        self._resting: Set[str] = frozenset()
+        """Idle the last two times: between two tasks a node is idle too."""
 
-    def seen(self, up: dict[str, str]) -> None:
-        """Node ids with their addresses, as they are up now."""
+    def seen(self, up: dict[str, str], idle: Set[str] = frozenset()) -> None:
+        """Node ids with their addresses, as they are up now, and those without work: an autoscaler gives these back."""
         before = up if self._up is None else self._up
         for gone in before.keys() - up.keys():
-            self._say(
-                f"cluster: node {before[gone]} was lost; what it had not finished runs again elsewhere "
-                f"({len(up)} nodes are up)"
+            became = (
+                "went; it had no work"
+                if gone in self._resting
+                else "was lost; what it had not finished runs again elsewhere"
             )
+            self._say(f"cluster: node {before[gone]} {became} ({len(up)} nodes are up)")
         for new in up.keys() - before.keys():
             self._say(f"cluster: node {up[new]} joined ({len(up)} nodes are up)")
-        self._up = up
+        self._up, self._idle, self._resting = up, idle, self._idle & idle
 
 
 class Waiting:

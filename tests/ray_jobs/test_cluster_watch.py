@@ -27,6 +27,24 @@ def test_a_lost_and_a_new_node_are_named(said):
     ]
 
 
+def test_a_node_that_an_autoscaler_gives_back_is_not_lost(said):
+    nodes = Nodes(said.append)
+    both, one = {"a": "10.0.0.1", "b": "10.0.0.2"}, {"a": "10.0.0.1"}
+    for idle in ({"b"}, {"b"}):
+        nodes.seen(both, idle)
+    nodes.seen(one, set())
+    assert said == ["cluster: node 10.0.0.2 went; it had no work (1 nodes are up)"]
+
+
+def test_a_node_that_is_lost_between_two_tasks_is_lost(said):
+    nodes = Nodes(said.append)
+    both, one = {"a": "10.0.0.1", "b": "10.0.0.2"}, {"a": "10.0.0.1"}
+    for idle in (set(), {"b"}):
+        nodes.seen(both, idle)
+    nodes.seen(one, set())
+    assert "10.0.0.2 was lost" in said[0]
+
+
 def test_a_wait_is_told_after_a_while_and_then_ever_more_rarely(said):
     waiting = Waiting(said.append)
     for now in range(0, 200, 5):
