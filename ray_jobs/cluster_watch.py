@@ -44,7 +44,7 @@ def _watch(say: Say, done: threading.Event) -> None:
         except Exception:
             continue  # The head is away; the job's own calls say so if that lasts.
         up = [*status.active_nodes, *status.idle_nodes]
-        idle = {node.node_id for node in status.idle_nodes}
+        idle = {node.node_id for node in status.idle_nodes if node.node_id}
         nodes.seen({node.node_id: node.ip_address for node in up if node.node_id}, idle)
         demands = status.resource_demands
         asked = [*demands.ray_task_actor_demand, *demands.placement_group_demand]
