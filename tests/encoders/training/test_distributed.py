@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import threading
 
 import pytest
+import ray
 import torch
 
 from encoders.encoder import Encoder
@@ -94,6 +96,21 @@ def test_a_run_goes_on_however_often_workers_fail_while_there_are_new_checkpoint
     never = Inputs(str(tiny_encoder), training_folder, score=fail)
     with pytest.raises(ValueError, match=r"training stopped, 1 failures without a checkpoint .*the machine is gone"):
         train_on_ray(never, settings, WorkerSettings(number=1), tmp_path / "other")
+
+
+@pytest.mark.long
+def test_training_waits_for_machines_that_are_not_there_yet(
+    local_ray, tiny_encoder, training_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(on_ray, "MAX_FAILURES", 0)
+    held = ray.util.placement_group([{"CPU": 8}])
+    ray.get(held.ready())
+    longer_than_ray_waits_by_itself = threading.Timer(75, ray.util.remove_placement_group, [held])
+    longer_than_ray_waits_by_itself.start()
+    settings = SETTINGS.model_copy(update={"max_steps": 1})
+    inputs = Inputs(str(tiny_encoder), training_folder)
+    _, metrics = train_on_ray(inputs, settings, WorkerSettings(number=1), tmp_path / "storage")
+    assert metrics["step"] == 1
 
 
 def test_a_diverged_run_ends_without_being_tried_again(local_ray, tiny_encoder, training_folder, tmp_path):
