@@ -99,6 +99,7 @@ def main() -> None:
         writing = beside.submit(write, service, notes, arguments.batch, arguments.seconds)
         search("ingesting", writing)
         wrote, new = writing.result(), chunks().count_rows() - before
+        print(f"{sum(wrote['notes']):.0f} notes in {wrote['seconds'][0]:.0f} s", flush=True)
         search("building", beside.submit(run_job, "build_index", *building))
     took = wrote["seconds"][0]
     figures |= {"notes_per_second": sum(wrote["notes"]) / took, "chunks_per_second": new / took}
