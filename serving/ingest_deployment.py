@@ -99,6 +99,8 @@ class IngestDeployment:
             begun = await asyncio.to_thread(rewrite_store, store, until)
         await asyncio.sleep(readers_s)
         async with self._writing:
+            if store_id != self._store_id:  # another took over meanwhile, and this store is no longer held
+                return False
             await asyncio.to_thread(drop_old_files, store, until, begun)
         return True
 

@@ -111,7 +111,7 @@ def add_note_routes(app: FastAPI, store: Callable[[], Store], write: Write) -> N
         record_of(request).patients.add(patients[note_id])
         return await written(request, Changes(remove_notes=[note_id], seen=patients), 1)
 
-    @app.delete("/v1/patients/{patient_id:path}", responses=describe(404, 422, *ENTERING))
+    @app.delete("/v1/patients/{patient_id:path}", responses=describe(404, 409, 422, *ENTERING))
     async def remove_patient(patient_id: Identity, request: Request, visit: Admin) -> WriteResponse:
         """Remove every note of a patient."""
         if not visit.may_see(patient_id):

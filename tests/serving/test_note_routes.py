@@ -1,5 +1,6 @@
 """Notes that are written and removed over HTTP: durable, found or gone, and of allowed patients alone."""
 
+import asyncio
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import pytest
 from in_process import Service, build_tiny_release, unit_vectors
 
 from corpus.notes import parse_note
+from corpus.store import Purged
 from corpus.writing import Changes
 from serving import note_routes, problems
 from serving.access.keys import create_key
@@ -251,7 +253,22 @@ def test_changes_that_come_a_second_time_are_acknowledged(service):
 
 
 def test_what_was_checked_in_another_store_is_not_written(service):
+    write(service, a_note("there"))
     service.ingest._store_id = "another"
-    answer = write(service, a_note())
-    assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+    described = service.ask(("GET", "/openapi.json", None)).json()["paths"]
+    for method, path, body, route in (
+        ("POST", "/v1/notes", {"notes": [a_note()]}, "/v1/notes"),
+        ("DELETE", "/v1/notes/there", None, "/v1/notes/{note_id}"),
+        ("DELETE", "/v1/patients/newcomer", None, "/v1/patients/{patient_id}"),
+    ):
+        answer = service.ask((method, path, body))
+        assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+        assert "409" in described[route][method.lower()]["responses"]
     assert service.ask(("GET", "/v1/notes/new", None)).status_code == 404
+    assert service.ask(("GET", "/v1/notes/there", None)).status_code == 200
+
+
+def test_a_purge_of_another_store_does_nothing(service):
+    ingest = service.ingest
+    purged = asyncio.run(ingest.purge("another", Purged(1, 1), readers_s=0))
+    assert purged is False
